@@ -1,0 +1,112 @@
+// Writes src/gen/ from schemas/gatehouse/v1/*.proto: static message codecs (messages.js, messages.d.ts)
+// and the method table (methods.ts) that the router and the clients share.
+import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import protobuf from "protobufjs";
+import pbjs from "protobufjs-cli/pbjs.js";
+import pbts from "protobufjs-cli/pbts.js";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const schemas = join(root, "schemas/gatehouse/v1");
+const out = join(root, "src/gen");
+
+const files = (await readdir(schemas))
+  .filter((name) => name.endsWith(".proto"))
+  .sort()
+  .map((name) => join(schemas, name));
+
+const METHODS_HEAD = `// Generated from schemas/; do not edit.
+import { gatehouse } from "./messages.js";
+
+const { v1 } = gatehouse;
+
+export type MethodKind = "unary" | "server" | "client" | "bidi";
+
+/** One message type: what protobufjs' static classes offer. */
+export interface Codec<Fields, Message> {
+  encode(message: Fields): { finish(): Uint8Array };
+  decode(bytes: Uint8Array): Message;
+}
+
+/** One RPC method as the schema states it; \`path\` is gRPC's \`/package.Service/Method\`. */
+export interface MethodDefinition<RequestFields, Request, ResponseFields, Response> {
+  readonly path: string;
+  readonly kind: MethodKind;
+  /** \`idempotency_level = NO_SIDE_EFFECTS\`: may be retried freely and travel in early data. */
+  readonly hasNoSideEffects: boolean;
+  readonly request: Codec<RequestFields, Request>;
+  readonly response: Codec<ResponseFields, Response>;
+}
+
+function define<RequestFields, Request, ResponseFields, Response>(
+  method: MethodDefinition<RequestFields, Request, ResponseFields, Response>,
+): MethodDefinition<RequestFields, Request, ResponseFields, Response> {
+  return method;
+}
+
+`;
+
+if (!(await isFresh())) await generate();
+
+/** True when the output is newer than every schema and than this script: `npm test` then starts at once. */
+async function isFresh() {
+  const times = await Promise.all([...files, fileURLToPath(import.meta.url)].map(modifiedMs));
+  const made = await Promise.all(
+    ["messages.js", "messages.d.ts", "methods.ts", "index.ts"].map((name) => modifiedMs(join(out, name))),
+  );
+  return Math.min(...made) > Math.max(...times);
+}
+
+async function modifiedMs(path) {
+  return stat(path).then(
+    (entry) => entry.mtimeMs,
+    () => 0,
+  );
+}
+
+async function generate() {
+  await rm(out, { recursive: true, force: true });
+  await mkdir(out, { recursive: true });
+  const messages = join(out, "messages.js");
+  await promisify(pbjs.main)([
+    ...["-t", "static-module", "-w", "es6", "-p", join(root, "schemas")],
+    ...["--force-number", "--no-delimited", "--no-convert", "--no-service", "--no-verify", "--no-typeurl"],
+    ...["-o", messages, ...files],
+  ]);
+  await promisify(pbts.main)(["-o", join(out, "messages.d.ts"), messages]);
+  await writeFile(join(out, "methods.ts"), await methodTable());
+  await writeFile(
+    join(out, "index.ts"),
+    '// Generated from schemas/; do not edit.\nexport { gatehouse } from "./messages.js";\nexport { METHODS } from "./methods.ts";\nexport type { Codec, MethodDefinition, MethodKind } from "./methods.ts";\n',
+  );
+}
+
+async function methodTable() {
+  const tree = new protobuf.Root();
+  tree.resolvePath = (_origin, target) => (target.startsWith("/") ? target : join(root, "schemas", target));
+  await tree.load(files);
+  tree.resolveAll();
+  const services = tree
+    .lookup("gatehouse.v1")
+    .nestedArray.filter((entry) => entry instanceof protobuf.Service)
+    .sort((a, b) => a.name.localeCompare(b.name));
+  const rows = services.map(
+    (service) =>
+      `  ${service.name}: {\n${service.methodsArray.map((method) => row(service, method)).join("\n")}\n  },`,
+  );
+  return `${METHODS_HEAD}export const METHODS = {\n${rows.join("\n")}\n} as const;\n`;
+}
+
+function row(service, method) {
+  const kind = method.requestStream
+    ? method.responseStream
+      ? "bidi"
+      : "client"
+    : method.responseStream
+      ? "server"
+      : "unary";
+  const noSideEffects = method.options?.idempotency_level === "NO_SIDE_EFFECTS";
+  return `    ${method.name}: define({ path: "/gatehouse.v1.${service.name}/${method.name}", kind: "${kind}", hasNoSideEffects: ${noSideEffects}, request: v1.${method.resolvedRequestType.name}, response: v1.${method.resolvedResponseType.name} }),`;
+}

@@ -1,0 +1,145 @@
+/** gRPC status names with their numbers (grpc/doc/statuscodes.md). */
+export const STATUS = {
+  ok: 0,
+  cancelled: 1,
+  unknown: 2,
+  "invalid-argument": 3,
+  "deadline-exceeded": 4,
+  "not-found": 5,
+  "already-exists": 6,
+  "permission-denied": 7,
+  "resource-exhausted": 8,
+  "failed-precondition": 9,
+  aborted: 10,
+  "out-of-range": 11,
+  unimplemented: 12,
+  internal: 13,
+  unavailable: 14,
+  "data-loss": 15,
+  unauthenticated: 16,
+} as const;
+
+export type Status = keyof typeof STATUS;
+
+/** Process exit codes of the command line. */
+export const EXIT = {
+  done: 0,
+  unexpected: 1,
+  usage: 2,
+  notFound: 3,
+  denied: 4,
+  notPaired: 5,
+  unreachable: 6,
+  conflict: 7,
+  sealed: 8,
+  integrity: 9,
+  approval: 10,
+  rateLimited: 11,
+  outcomeUnknown: 12,
+} as const;
+
+interface Row {
+  readonly status: Exclude<Status, "ok">;
+  readonly exit: (typeof EXIT)[keyof typeof EXIT];
+  /** Whether the same call may succeed later without anybody changing anything. */
+  readonly retryable?: true;
+}
+
+/** Every error code there is, with the status a peer sees and the exit code a script sees. */
+export const ERROR_CODES = {
+  "usage.bad-argument": { status: "invalid-argument", exit: EXIT.usage },
+  "usage.unknown-command": { status: "invalid-argument", exit: EXIT.usage },
+
+  "config.invalid": { status: "invalid-argument", exit: EXIT.usage },
+
+  "home.not-initialized": { status: "failed-precondition", exit: EXIT.notFound },
+  "home.already-initialized": { status: "already-exists", exit: EXIT.conflict },
+  "home.in-use": { status: "unavailable", exit: EXIT.conflict },
+  "home.bad-permissions": { status: "failed-precondition", exit: EXIT.conflict },
+
+  "file.not-found": { status: "not-found", exit: EXIT.notFound },
+  "file.exists": { status: "already-exists", exit: EXIT.conflict },
+  "file.too-large": { status: "data-loss", exit: EXIT.integrity },
+  "file.damaged": { status: "data-loss", exit: EXIT.integrity },
+  "file.io": { status: "unavailable", exit: EXIT.unexpected },
+
+  "identity.bad-device-id": { status: "invalid-argument", exit: EXIT.usage },
+  "identity.damaged": { status: "data-loss", exit: EXIT.integrity },
+
+  "certificate.malformed": { status: "unauthenticated", exit: EXIT.notPaired },
+  "certificate.untrusted": { status: "unauthenticated", exit: EXIT.notPaired },
+  "certificate.expired": { status: "unauthenticated", exit: EXIT.notPaired },
+  "certificate.wrong-profile": { status: "unauthenticated", exit: EXIT.notPaired },
+  "certificate.bad-request": { status: "invalid-argument", exit: EXIT.usage },
+
+  "ca.damaged": { status: "data-loss", exit: EXIT.integrity },
+
+  "device.not-found": { status: "not-found", exit: EXIT.notFound },
+  "device.ambiguous": { status: "invalid-argument", exit: EXIT.usage },
+  "device.unknown": { status: "unauthenticated", exit: EXIT.notPaired },
+  "device.revoked": { status: "unauthenticated", exit: EXIT.notPaired },
+  "device.key-changed": { status: "unauthenticated", exit: EXIT.notPaired },
+  "device.name-taken": { status: "already-exists", exit: EXIT.conflict },
+  "device.last-owner": { status: "failed-precondition", exit: EXIT.conflict },
+
+  "pairing.bad-code": { status: "invalid-argument", exit: EXIT.usage },
+  "pairing.bad-uri": { status: "invalid-argument", exit: EXIT.usage },
+  "pairing.bad-message": { status: "invalid-argument", exit: EXIT.notPaired },
+  "pairing.wrong-code": { status: "unauthenticated", exit: EXIT.notPaired },
+  "pairing.code-burnt": { status: "unauthenticated", exit: EXIT.notPaired },
+  "pairing.closed": { status: "unauthenticated", exit: EXIT.notPaired },
+  "pairing.busy": { status: "unavailable", exit: EXIT.rateLimited, retryable: true },
+  "pairing.expired": { status: "deadline-exceeded", exit: EXIT.unreachable },
+  "pairing.window-open": { status: "already-exists", exit: EXIT.conflict },
+  "pairing.paused": { status: "resource-exhausted", exit: EXIT.rateLimited, retryable: true },
+  "pairing.wrong-gatehouse": { status: "unauthenticated", exit: EXIT.notPaired },
+
+  "remote.not-found": { status: "not-found", exit: EXIT.notFound },
+  "remote.ambiguous": { status: "invalid-argument", exit: EXIT.usage },
+  "remote.none": { status: "unauthenticated", exit: EXIT.notPaired },
+  "remote.key-changed": { status: "unauthenticated", exit: EXIT.notPaired },
+
+  "quic.unreachable": { status: "unavailable", exit: EXIT.unreachable, retryable: true },
+  "quic.timed-out": { status: "unavailable", exit: EXIT.unreachable, retryable: true },
+  "quic.closed": { status: "unavailable", exit: EXIT.unreachable, retryable: true },
+  "quic.not-admitted": { status: "unauthenticated", exit: EXIT.notPaired },
+  "quic.wrong-server": { status: "unauthenticated", exit: EXIT.notPaired },
+  "quic.address-in-use": { status: "unavailable", exit: EXIT.conflict },
+  "quic.bad-address": { status: "invalid-argument", exit: EXIT.usage },
+  "quic.unsupported-platform": { status: "unimplemented", exit: EXIT.unexpected },
+  "quic.limit": { status: "resource-exhausted", exit: EXIT.rateLimited, retryable: true },
+
+  "rpc.cancelled": { status: "cancelled", exit: EXIT.unexpected },
+  "rpc.deadline": { status: "deadline-exceeded", exit: EXIT.unreachable, retryable: true },
+  "rpc.unknown-method": { status: "unimplemented", exit: EXIT.usage },
+  "rpc.bad-frame": { status: "invalid-argument", exit: EXIT.usage },
+  "rpc.bad-message": { status: "invalid-argument", exit: EXIT.usage },
+  "rpc.too-large": { status: "resource-exhausted", exit: EXIT.usage },
+  "rpc.overloaded": { status: "resource-exhausted", exit: EXIT.rateLimited, retryable: true },
+  "rpc.draining": { status: "unavailable", exit: EXIT.unreachable, retryable: true },
+  "rpc.outcome-unknown": { status: "aborted", exit: EXIT.outcomeUnknown },
+  "rpc.request-mismatch": { status: "failed-precondition", exit: EXIT.conflict },
+  "rpc.internal": { status: "internal", exit: EXIT.unexpected },
+  "rpc.unknown-error": { status: "unknown", exit: EXIT.unexpected },
+
+  "vault.bad-path": { status: "invalid-argument", exit: EXIT.usage },
+  "vault.too-large": { status: "invalid-argument", exit: EXIT.usage },
+  "vault.not-found": { status: "not-found", exit: EXIT.notFound },
+  "vault.version-not-found": { status: "not-found", exit: EXIT.notFound },
+  "vault.version-conflict": { status: "failed-precondition", exit: EXIT.conflict },
+  "vault.full": { status: "resource-exhausted", exit: EXIT.conflict },
+  "vault.read-only": { status: "unavailable", exit: EXIT.conflict },
+  "vault.sealed": { status: "unavailable", exit: EXIT.sealed },
+  "vault.wrong-key": { status: "unavailable", exit: EXIT.sealed },
+  "vault.key-missing": { status: "unavailable", exit: EXIT.sealed },
+  "vault.damaged": { status: "data-loss", exit: EXIT.integrity },
+  "vault.unknown-format": { status: "data-loss", exit: EXIT.integrity },
+
+  "authz.denied": { status: "permission-denied", exit: EXIT.denied },
+  "authz.invalid-policy": { status: "invalid-argument", exit: EXIT.usage },
+
+  "audit.unavailable": { status: "unavailable", exit: EXIT.conflict },
+  "audit.damaged": { status: "data-loss", exit: EXIT.integrity },
+} as const satisfies Record<string, Row>;
+
+export type ErrorCode = keyof typeof ERROR_CODES;

@@ -1,0 +1,20 @@
+export { type Brand, type UnixMs, unixMs } from "./brand.ts";
+export {
+  ByteReader,
+  ByteWriter,
+  concat,
+  equalBytes,
+  fromHex,
+  fromUtf8,
+  hex,
+  MalformedBytes,
+  utf8,
+} from "./bytes.ts";
+export { type Clock, systemClock } from "./clock.ts";
+export { ERROR_CODES, type ErrorCode, EXIT, STATUS, type Status } from "./error-codes.ts";
+export { type ErrorDetails, GatehouseError, invariant, isErrorCode, isGatehouseError } from "./errors.ts";
+export { LIMITS } from "./limits.ts";
+export { type LogFields, type Logger, silentLogger } from "./logger.ts";
+export { type Random, systemRandom } from "./random.ts";
+export { Resources } from "./resources.ts";
+export { SecretBytes } from "./secret-bytes.ts";

@@ -1,0 +1,68 @@
+/** Every bound that keeps a peer or a file from growing something, with its reason. Sizes in bytes, times in ms. */
+export const LIMITS = {
+  /** A secret's value: large enough for key files and kubeconfigs, small enough to hold a few hundred in memory. */
+  secretValueBytes: 1_048_576,
+  /** One path segment; a DNS label twice over. */
+  secretPathSegmentBytes: 128,
+  secretPathBytes: 512,
+  secretContentTypeBytes: 128,
+  /** All sealed values together: sql.js keeps them in memory. */
+  vaultBytes: 1_073_741_824,
+  /** Versions kept for each path; the oldest go first. */
+  secretVersionsKept: 32,
+
+  /** One protobuf message: the largest secret and its envelope. */
+  messageBytes: 1_048_576 + 16_384,
+  /** One frame: a message and the frame's own fields. */
+  frameBytes: 1_048_576 + 65_536,
+  methodNameBytes: 128,
+  /** Calls in flight on one connection; further streams wait for credit. */
+  callsPerConnection: 256,
+  callTimeoutMs: 30_000,
+  callTimeoutMaxMs: 600_000,
+  /** A stream that has sent nothing for so long while we wait for its request is reset. */
+  streamStallMs: 10_000,
+
+  /** Bytes of one stream that the peer may send ahead of our reading. */
+  streamWindowBytes: 1_048_576,
+  /** Bytes queued on one stream for a slow reader before `write` answers false. */
+  streamWriteHighWaterBytes: 262_144,
+  connections: 4_096,
+  connectionsPerDevice: 32,
+  handshakesPerSource: 64,
+  handshakes: 1_024,
+  handshakeMs: 10_000,
+  idleMs: 30_000,
+  keepAliveMs: 15_000,
+  /** Packets held for one connection until its peer is admitted. */
+  heldPackets: 16,
+  drainMs: 5_000,
+
+  pairingTtlMs: 120_000,
+  pairingTtlMaxMs: 600_000,
+  /** Burnt codes before code pairing pauses, and for how long. */
+  burntCodes: 5,
+  burntCodesPauseMs: 900_000,
+  /** The whole exchange on one pairing connection. */
+  pairingExchangeMs: 15_000,
+  pairingMessageBytes: 16_384,
+  deviceNameBytes: 64,
+  devices: 10_000,
+
+  certificateLifetimeMs: 30 * 86_400_000,
+  certificateBackdateMs: 300_000,
+  certificateBytes: 4_096,
+  certificateRequestBytes: 4_096,
+
+  /** Remembered replies of a device's mutations, and how long. */
+  rememberedReplies: 1_000,
+  rememberedRepliesMs: 86_400_000,
+
+  decisionMemoEntries: 10_000,
+  policyBytes: 262_144,
+
+  auditRecordBytes: 65_536,
+  /** A key file, certificate or remotes list read whole into memory. */
+  smallFileBytes: 1_048_576,
+  remotes: 256,
+} as const;
