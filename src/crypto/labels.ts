@@ -1,0 +1,39 @@
+/**
+ * Every domain-separation label, each used for one purpose only: a signature, key or hash made for one of them
+ * means nothing under another. Never reuse, rename or remove one; a changed format gets a new label.
+ */
+export const LABELS = {
+  /** Check characters of a device id. */
+  deviceIdCheck: "gatehouse/v1/device-id/check",
+  /** Identity key over the X25519 public key. */
+  agreementBinding: "gatehouse/v1/identity/agreement-binding",
+  /** Identity key over the TLS key's SubjectPublicKeyInfo. */
+  tlsBinding: "gatehouse/v1/identity/tls-binding",
+  /** Identity key over everything in the identity file before the signature. */
+  identityFile: "gatehouse/v1/identity/file",
+
+  /** The CA's sealed signing key. */
+  caKey: "gatehouse/v1/ca/signing-key",
+
+  /** A data-encryption key sealed under a key-encryption key. */
+  vaultWrappedKey: "gatehouse/v1/vault/wrapped-dek",
+  /** A secret's value sealed under its data-encryption key. */
+  vaultValue: "gatehouse/v1/vault/value",
+  vaultKeyring: "gatehouse/v1/vault/keyring",
+  vaultJournal: "gatehouse/v1/vault/journal",
+  vaultSnapshot: "gatehouse/v1/vault/snapshot",
+
+  auditRecord: "gatehouse/v1/audit/record",
+  auditCheckpoint: "gatehouse/v1/audit/checkpoint",
+  auditArguments: "gatehouse/v1/audit/arguments",
+
+  /** CPace's channel identifier. */
+  pairingChannel: "gatehouse/v1/pairing/channel",
+  pairingSession: "gatehouse/v1/pairing/session",
+  pairingConfirmation: "gatehouse/v1/pairing/confirmation",
+
+  /** The boot record's integrity. */
+  bootRecord: "gatehouse/v1/boot/record",
+} as const;
+
+export type Label = (typeof LABELS)[keyof typeof LABELS];
