@@ -24,7 +24,7 @@ export const LIMITS = {
   streamStallMs: 10_000,
 
   /** Bytes of one stream that the peer may send ahead of our reading. */
-  streamWindowBytes: 1_048_576,
+  streamWindowBytes: 262_144,
   /** Bytes queued on one stream for a slow reader before `write` answers false. */
   streamWriteHighWaterBytes: 262_144,
   connections: 4_096,
@@ -46,6 +46,16 @@ export const LIMITS = {
   /** The whole exchange on one pairing connection. */
   pairingExchangeMs: 15_000,
   pairingMessageBytes: 16_384,
+  /** From the joiner's hello to its proof of the code: a silent stranger holds the only slot no longer. */
+  pairingProofMs: 5_000,
+  /** Exchanges on one code that ended before a proof: they teach nothing, but nobody honest needs more. */
+  pairingUnprovenAttempts: 16,
+  /** Exchanges by URI at once; the oldest unproven one gives way. */
+  pairingUriAttempts: 32,
+  /** After a grant, its joiner may fetch it again over a new connection. */
+  pairingRejoinMs: 30_000,
+  /** Certificates in a grant: the current CA generation and those it overlaps with. */
+  pairingCaCertificates: 4,
   deviceNameBytes: 64,
   devices: 10_000,
 
