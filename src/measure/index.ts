@@ -1,0 +1,1 @@
+export { type Percentiles, percentiles } from "./percentiles.ts";
