@@ -8,6 +8,17 @@ export const LIMITS = {
   secretContentTypeBytes: 128,
   /** All sealed values together: sql.js keeps them in memory. */
   vaultBytes: 1_073_741_824,
+  /** One journal write: a few of the largest secrets, so that many waiting ones do not need one huge buffer. */
+  vaultGroupBytes: 8_388_608,
+  /** Mutations waiting for the journal; past that a caller is told to come back. */
+  vaultPendingMutations: 8_192,
+  /** Journal written since the last snapshot before the next one: about half a second of replay. */
+  vaultJournalBytes: 33_554_432,
+  vaultJournalTransactions: 50_000,
+  /** Unwrapped data keys with the sealed values they open, for repeated reads. */
+  vaultCachedKeys: 4_096,
+  vaultCachedBytes: 16_777_216,
+  vaultSettingBytes: 65_536,
   /** Versions kept for each path; the oldest go first. */
   secretVersionsKept: 32,
 

@@ -19,8 +19,17 @@ export const LABELS = {
   vaultWrappedKey: "gatehouse/v1/vault/wrapped-dek",
   /** A secret's value sealed under its data-encryption key. */
   vaultValue: "gatehouse/v1/vault/value",
+  /** The keyring sealed under what a key provider gives. */
   vaultKeyring: "gatehouse/v1/vault/keyring",
+  /** MAC over the vault's header file. */
+  vaultHeader: "gatehouse/v1/vault/header",
+  /** MAC over a journal segment's first bytes. */
+  vaultJournalSegment: "gatehouse/v1/vault/journal-segment",
+  /** MAC over the header of a group of transactions, its length above all. */
+  vaultJournalGroup: "gatehouse/v1/vault/journal-group",
+  /** A group of transactions, sealed. */
   vaultJournal: "gatehouse/v1/vault/journal",
+  /** One chunk of a snapshot, sealed. */
   vaultSnapshot: "gatehouse/v1/vault/snapshot",
 
   auditRecord: "gatehouse/v1/audit/record",
