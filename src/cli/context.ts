@@ -1,0 +1,57 @@
+import type { Command } from "commander";
+import { type Config, loadConfig } from "../config/index.ts";
+import type { Io } from "./io.ts";
+import { Output } from "./output.ts";
+
+/** What every command gets. */
+export interface Context {
+  readonly io: Io;
+  readonly output: Output;
+  readonly config: Config;
+  /** Aborts when the command should give up: a signal, or nobody reads its output any more. */
+  readonly signal: AbortSignal;
+}
+
+/** A command's work; what it resolves to, when anything, is the exit code. */
+export type Run<Options> = (
+  context: Context,
+  args: readonly string[],
+  options: Options,
+) => Promise<number | undefined>;
+
+/** Adds commands to the program, each bound to its work. */
+export interface Commands {
+  readonly program: Command;
+  readonly bind: <Options extends object>(command: Command, run: Run<Options>) => void;
+}
+
+export interface GlobalOptions {
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly color?: boolean;
+  readonly home?: string;
+  readonly timeout?: string;
+}
+
+export function createOutput(io: Io, { json, quiet, color }: GlobalOptions): Output {
+  return new Output({
+    stdout: io.stdout,
+    stderr: io.stderr,
+    env: io.env,
+    isJson: json === true,
+    isQuiet: quiet === true,
+    mayColor: color !== false,
+  });
+}
+
+interface ConfigOptions extends GlobalOptions {
+  readonly listen?: readonly string[];
+  readonly name?: string;
+}
+
+/** @throws GatehouseError as `loadConfig` does. */
+export function createContext(io: Io, options: ConfigOptions, output: Output): Context {
+  const { home, timeout, listen, name } = options;
+  const config = loadConfig({ flags: { home, timeout, listen, name }, env: io.env, userHome: io.userHome });
+  return { io, output, config, signal: AbortSignal.any([io.stop, io.readerGone]) };
+}

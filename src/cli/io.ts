@@ -1,0 +1,27 @@
+import type { Readable } from "node:stream";
+
+/** A stream that people or scripts read. */
+export interface Sink {
+  write(chunk: string | Uint8Array): boolean;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+
+/** Everything a command may touch of the process that it runs in; `main.ts` is the one that fills it in. */
+export interface Io {
+  /** The words after the program's name. */
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The user's home directory, absolute. */
+  readonly userHome: string;
+  /** How a person types this program here: `gatehouse`, or `node dist/cli/main.js` in a clone. */
+  readonly invocation: string;
+  readonly platform: string;
+  readonly stdin: Readable & { readonly isTTY?: boolean };
+  readonly stdout: Sink;
+  readonly stderr: Sink;
+  /** Aborts at SIGINT or SIGTERM. */
+  readonly stop: AbortSignal;
+  /** Aborts when whoever read standard output has gone. */
+  readonly readerGone: AbortSignal;
+}

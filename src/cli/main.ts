@@ -1,0 +1,47 @@
+#!/usr/bin/env node
+/** The program: the one file that touches the process it runs in. */
+import { homedir } from "node:os";
+import { basename, relative } from "node:path";
+import type { Sink } from "./io.ts";
+import { run } from "./run.ts";
+
+const stop = new AbortController();
+const readerGone = new AbortController();
+
+for (const name of ["SIGINT", "SIGTERM"] as const) {
+  process.on(name, () => {
+    // Asked twice: whoever asks does not want to wait for a clean end.
+    if (stop.signal.aborted) process.exit(name === "SIGTERM" ? 143 : 130);
+    stop.abort(name);
+  });
+}
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  readerGone.abort("standard output is closed");
+});
+process.stderr.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+});
+
+const stdout: Sink = {
+  write: (chunk) => readerGone.signal.aborted || process.stdout.write(chunk),
+  isTTY: process.stdout.isTTY === true,
+};
+
+process.exitCode = await run({
+  argv: process.argv.slice(2),
+  env: process.env,
+  userHome: homedir(),
+  invocation: invocation(process.argv[1] ?? ""),
+  platform: `${process.platform}-${process.arch}`,
+  stdin: process.stdin,
+  stdout,
+  stderr: process.stderr,
+  stop: stop.signal,
+  readerGone: readerGone.signal,
+});
+
+/** An installed `gatehouse` is typed as such; anything else is named by its path from here. */
+function invocation(script: string): string {
+  return basename(script) === "gatehouse" ? "gatehouse" : `node ${relative(process.cwd(), script)}`;
+}

@@ -1,0 +1,81 @@
+import { failureDocument } from "./failure.ts";
+import type { Sink } from "./io.ts";
+import { createStyle, printable, type Style } from "./style.ts";
+
+export interface OutputOptions {
+  readonly stdout: Sink;
+  readonly stderr: Sink;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly isJson: boolean;
+  readonly isQuiet: boolean;
+  /** False for `--no-color`. */
+  readonly mayColor: boolean;
+}
+
+/** Results go to standard output; notes, prompts and errors for people go to standard error. */
+export class Output {
+  readonly isJson: boolean;
+  /** For what goes to standard output. */
+  readonly style: Style;
+  /** For what goes to standard error. */
+  readonly noteStyle: Style;
+  readonly #stdout: Sink;
+  readonly #stderr: Sink;
+  readonly #isQuiet: boolean;
+
+  constructor({ stdout, stderr, env, isJson, isQuiet, mayColor }: OutputOptions) {
+    const wantsColor = mayColor && (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb";
+    this.isJson = isJson;
+    this.style = createStyle(wantsColor && stdout.isTTY === true);
+    this.noteStyle = createStyle(wantsColor && stderr.isTTY === true);
+    this.#stdout = stdout;
+    this.#stderr = stderr;
+    this.#isQuiet = isQuiet;
+  }
+
+  /** True when a person watches standard error: progress may be redrawn there. */
+  get isWatched(): boolean {
+    return this.#stderr.isTTY === true && !this.#isQuiet && !this.isJson;
+  }
+
+  /** What was asked for: `document` on one line with `--json`, else the words. */
+  result(document: object, words: () => string): void {
+    this.#stdout.write(`${this.isJson ? JSON.stringify(document) : words()}\n`);
+  }
+
+  /** That something was done: like `result`, but `--quiet` drops the words. */
+  done(document: object, words: () => string): void {
+    if (this.isJson || !this.#isQuiet) this.result(document, words);
+  }
+
+  /** Exactly these bytes and nothing else. */
+  bytes(bytes: Uint8Array): void {
+    this.#stdout.write(bytes);
+  }
+
+  /** For the person at the terminal; `--quiet` drops it. */
+  note(words: string): void {
+    if (!this.#isQuiet) this.#stderr.write(`${words}\n`);
+  }
+
+  /** Without a line end, whether quiet or not: the program waits for an answer. */
+  prompt(words: string): void {
+    this.#stderr.write(words);
+  }
+
+  /** Redraws the last line of a watched terminal; an empty text clears it. */
+  progress(words: string): void {
+    if (this.isWatched) this.#stderr.write(`\r\u001b[2K${words}`);
+  }
+
+  failure(error: unknown): void {
+    const document = failureDocument(error);
+    if (this.isJson) {
+      this.#stdout.write(`${JSON.stringify(document)}\n`);
+      return;
+    }
+    const { message, hint } = document.error;
+    this.#stderr.write(`${this.noteStyle.red("error:")} ${printable(message)}\n`);
+    if (hint !== undefined) this.#stderr.write(`${this.noteStyle.dim("hint:")} ${printable(hint)}\n`);
+  }
+}

@@ -1,0 +1,44 @@
+import { Command } from "commander";
+import { addCompletion } from "./commands/completion.ts";
+import { addVersion } from "./commands/version.ts";
+import type { Commands, Context, GlobalOptions, Run } from "./context.ts";
+import type { Io } from "./io.ts";
+
+/** Runs one command's work with the options that were given to it and to the program. */
+export type Execute = (
+  options: GlobalOptions,
+  work: (context: Context) => Promise<number | undefined>,
+) => Promise<void>;
+
+/** The whole command line as a tree; parsing it calls `execute` once. Complaints are thrown, not printed. */
+export function createProgram(io: Io, execute: Execute): Command {
+  const program = new Command("gatehouse")
+    .description(
+      "Holds this machine's identity and secrets and lets paired devices use them, over QUIC, by policy.",
+    )
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void io.stdout.write(text),
+      // Help that stands in for a missing command; complaints are thrown.
+      writeErr: (text) => void (io.argv.includes("--json") || io.stderr.write(text)),
+      outputError: () => undefined,
+    })
+    .configureHelp({ showGlobalOptions: true })
+    .option("--json", "print one JSON document a line on standard output")
+    .option("--home <dir>", "the install to use (GATEHOUSE_HOME)")
+    .option("--quiet", "print results only")
+    .option("--no-color", "print without colours (NO_COLOR)")
+    .option("--timeout <duration>", "give up on a call after this long, such as 10s");
+  const commands: Commands = {
+    program,
+    bind: <Options extends object>(command: Command, work: Run<Options>) => {
+      command.action(() =>
+        execute(command.optsWithGlobals<GlobalOptions>(), (context) =>
+          work(context, command.args, command.opts<Options>()),
+        ),
+      );
+    },
+  };
+  for (const add of [addVersion, addCompletion]) add(commands);
+  return program;
+}
