@@ -167,8 +167,12 @@ describe("an authorizer", () => {
       && context.approval.id == "a1" && context has argumentsHash && context.argumentsHash == "00ff"`;
     const authorizer = await authorizerOf({ p: `permit (principal, action, resource) when {${condition}};` });
     const context = {
-      ...{ wire: "grpc", isEarlyData: true, timeMs: NOON_MS + 999, remoteAddress: "::ffff:192.0.2.7%lo" },
-      ...{ approval: { id: "a1", decidedBy: idOf("laptop") }, argumentsHash: "00ff" },
+      wire: "grpc",
+      isEarlyData: true,
+      timeMs: NOON_MS + 999,
+      remoteAddress: "::ffff:192.0.2.7%lo",
+      approval: { id: "a1", decidedBy: idOf("laptop") },
+      argumentsHash: "00ff",
     } as const;
     expect(authorizer.decide(request({ context }))).toMatchObject({ kind: "allow" });
     const others = [
