@@ -1,0 +1,33 @@
+import { join, resolve } from "node:path";
+
+/** Where an install keeps what; absolute paths. Directories are 0700, files 0600. */
+export interface HomeLayout {
+  readonly root: string;
+  readonly identityDir: string;
+  readonly caDir: string;
+  readonly vaultDir: string;
+  readonly auditDir: string;
+  /** What must be readable while the vault is sealed. */
+  readonly bootFile: string;
+  /** Gatehouses this home paired with as a client. */
+  readonly remotesFile: string;
+  /** Held by the home's one daemon. */
+  readonly lockFile: string;
+  /** Where the running daemon listens, for the client commands of this home. */
+  readonly endpointFile: string;
+}
+
+export function homeLayout(root: string): HomeLayout {
+  const home = resolve(root);
+  return Object.freeze({
+    root: home,
+    identityDir: join(home, "identity"),
+    caDir: join(home, "ca"),
+    vaultDir: join(home, "vault"),
+    auditDir: join(home, "audit"),
+    bootFile: join(home, "boot"),
+    remotesFile: join(home, "remotes.json"),
+    lockFile: join(home, "lock"),
+    endpointFile: join(home, "endpoint.json"),
+  });
+}
