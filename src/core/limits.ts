@@ -83,6 +83,12 @@ export const LIMITS = {
   policyBytes: 262_144,
 
   auditRecordBytes: 65_536,
+  /** Records sealed and written together: large enough to share the cost, small enough not to hold up the loop. */
+  auditGroupBytes: 1_048_576,
+  /** One audit file; read whole at start. */
+  auditSegmentBytes: 4_194_304,
+  /** Records waiting to be written; past it calls are turned away instead of piling up behind a slow disk. */
+  auditPendingBytes: 16_777_216,
   /** A key file, certificate or remotes list read whole into memory. */
   smallFileBytes: 1_048_576,
   remotes: 256,

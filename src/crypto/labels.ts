@@ -32,7 +32,16 @@ export const LABELS = {
   /** One chunk of a snapshot, sealed. */
   vaultSnapshot: "gatehouse/v1/vault/snapshot",
 
+  /** The hash that chains one audit record to the next. */
   auditRecord: "gatehouse/v1/audit/record",
+  /** The hash that stands before a log's first record. */
+  auditGenesis: "gatehouse/v1/audit/genesis",
+  /** A group of records, sealed. */
+  auditGroup: "gatehouse/v1/audit/group",
+  /** The key under which file and group headers are authenticated; the two after it are what it authenticates. */
+  auditHeaderKey: "gatehouse/v1/audit/header-key",
+  auditSegmentHeader: "gatehouse/v1/audit/segment-header",
+  auditGroupHeader: "gatehouse/v1/audit/group-header",
   auditCheckpoint: "gatehouse/v1/audit/checkpoint",
   auditArguments: "gatehouse/v1/audit/arguments",
 
