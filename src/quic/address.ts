@@ -1,0 +1,44 @@
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import { GatehouseError } from "../core/index.ts";
+
+/** An IP address and a UDP port. The native binding takes exactly this shape. */
+export interface SocketAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export function formatAddress({ host, port }: SocketAddress): string {
+  return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** @throws quic.bad-address when the name has no address or the port is out of range. */
+export async function resolveAddress({ host, port }: SocketAddress): Promise<SocketAddress> {
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new GatehouseError("quic.bad-address", `port ${port} is not between 0 and 65535`);
+  }
+  if (isIP(host) !== 0) return { host, port };
+  try {
+    return { host: (await lookup(host)).address, port };
+  } catch (cause) {
+    throw new GatehouseError("quic.bad-address", `no address found for ${host}`, {
+      hint: "check the name, or use the IP address",
+      cause,
+    });
+  }
+}
+
+/** The unit that per-source limits count: an IPv4 address, or an IPv6 /64. */
+export function sourceOf(host: string): string {
+  if (isIP(host) !== 6) return host;
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(host);
+  if (mapped?.[1] !== undefined) return mapped[1];
+  const [head = "", tail] = (host.split("%")[0] ?? "").split("::");
+  const left = head === "" ? [] : head.split(":");
+  const right = tail === undefined || tail === "" ? [] : tail.split(":");
+  const zeros = tail === undefined ? 0 : 8 - left.length - right.length;
+  return [...left, ...Array<string>(zeros).fill("0"), ...right]
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(":");
+}

@@ -1,0 +1,15 @@
+export { formatAddress, type SocketAddress } from "./address.ts";
+export { connectQuic, type QuicClientConnection, type QuicConnectOptions } from "./client.ts";
+export { type CloseCause, isCloseCause, STREAM_CODES } from "./close-codes.ts";
+export type { Handshake, OnStream, QuicConnection } from "./connection.ts";
+export type { Admission, PeerAdmission } from "./gate.ts";
+export {
+  QuicServer,
+  type QuicServerCounters,
+  type QuicServerLimits,
+  type QuicServerOptions,
+  type ServerHandshake,
+  type TlsContext,
+} from "./server.ts";
+export type { QuicStream, StreamSink } from "./stream.ts";
+export type { PeerVerification, TlsIdentity } from "./tls.ts";

@@ -1,0 +1,142 @@
+import { createSocket, type Socket } from "node:dgram";
+import { isIP } from "node:net";
+import { GatehouseError, type Logger } from "../core/index.ts";
+import { formatAddress, type SocketAddress } from "./address.ts";
+
+const SOCKET_BUFFER_BYTES = 4_194_304;
+const PACKET_BUFFER_BYTES = 1_500;
+/** Buffers kept for reuse, and sends under way before the connections wait for the kernel. */
+const POOL_SIZE_MAX = 512;
+
+export type OnDatagram = (datagram: Buffer, from: SocketAddress) => void;
+
+/** One UDP socket, and the pool of buffers its sends borrow until the kernel has taken them. */
+export class UdpSocket implements AsyncDisposable {
+  readonly address: SocketAddress;
+  readonly #socket: Socket;
+  readonly #isConnected: boolean;
+  readonly #pool: Buffer[] = [];
+  readonly #idle: (() => void)[] = [];
+  #underWay = 0;
+  #isClosed = false;
+
+  private constructor(socket: Socket, isConnected: boolean) {
+    this.#socket = socket;
+    this.#isConnected = isConnected;
+    const { address, port } = socket.address();
+    this.address = { host: address, port };
+  }
+
+  /** @throws quic.address-in-use, quic.bad-address */
+  static async bind(local: SocketAddress, logger: Logger): Promise<UdpSocket> {
+    const socket = openSocket(local.host);
+    await settled(socket, local, (done) =>
+      socket.bind({ address: local.host, port: local.port, exclusive: true }, done),
+    );
+    widen(socket, logger);
+    return new UdpSocket(socket, false);
+  }
+
+  /** A socket for one remote address: the kernel tells when nothing listens there. */
+  static async connect(remote: SocketAddress, logger: Logger): Promise<UdpSocket> {
+    const socket = openSocket(remote.host);
+    await settled(socket, remote, (done) => socket.connect(remote.port, remote.host, done));
+    widen(socket, logger);
+    return new UdpSocket(socket, true);
+  }
+
+  /** Called once. `failed` gets what the kernel says later, such as ECONNREFUSED. */
+  listen(onDatagram: OnDatagram, failed: (error: NodeJS.ErrnoException) => void): void {
+    this.#socket.on("message", (datagram, { address, port }) =>
+      onDatagram(datagram, { host: address, port }),
+    );
+    this.#socket.on("error", failed);
+  }
+
+  /** True when so many sends wait for the kernel that the caller should come back later. */
+  get isCongested(): boolean {
+    return this.#underWay >= POOL_SIZE_MAX;
+  }
+
+  /** An empty packet buffer; give it back by `send` or `release`. */
+  acquire(): Buffer {
+    return this.#pool.pop() ?? Buffer.allocUnsafeSlow(PACKET_BUFFER_BYTES);
+  }
+
+  release(buffer: Buffer): void {
+    if (this.#pool.length < POOL_SIZE_MAX) this.#pool.push(buffer);
+  }
+
+  /** Takes `buffer` (from `acquire`) until the kernel has its first `length` bytes. Losses are the network's business. */
+  send(buffer: Buffer, length: number, to: SocketAddress): void {
+    if (this.#isClosed) return;
+    this.#underWay += 1;
+    const done = (): void => this.#sent(buffer);
+    if (this.#isConnected) this.#socket.send(buffer, 0, length, done);
+    else this.#socket.send(buffer, 0, length, to.port, to.host, done);
+  }
+
+  /** Waits for the sends under way, so that a close frame leaves before the socket does. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isClosed) return;
+    if (this.#underWay > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await new Promise<void>((resolve) => this.#socket.close(resolve));
+  }
+
+  #sent(buffer: Buffer): void {
+    this.#underWay -= 1;
+    this.release(buffer);
+    if (this.#underWay === 0) for (const wake of this.#idle.splice(0)) wake();
+  }
+}
+
+function openSocket(host: string): Socket {
+  const family = isIP(host);
+  if (family === 0) throw new GatehouseError("quic.bad-address", `${host} is not an IP address`);
+  return createSocket({
+    type: family === 6 ? "udp6" : "udp4",
+    ipv6Only: family === 6,
+    // Addresses are literal here; the default resolver would cost each send a turn of the event loop.
+    lookup: (name, _options, callback) => callback(null, name, family),
+  });
+}
+
+function settled(socket: Socket, address: SocketAddress, start: (done: () => void) => void): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
+    const failed = (cause: NodeJS.ErrnoException): void => {
+      socket.close();
+      reject(socketError(cause, address));
+    };
+    socket.once("error", failed);
+    start(() => {
+      socket.off("error", failed);
+      resolve();
+    });
+  });
+}
+
+function socketError(cause: NodeJS.ErrnoException, address: SocketAddress): GatehouseError {
+  const where = formatAddress(address);
+  if (cause.code === "EADDRINUSE") {
+    return new GatehouseError("quic.address-in-use", `the UDP port of ${where} is taken`, {
+      hint: "stop the other process, or choose another address with --listen HOST:PORT",
+      cause,
+    });
+  }
+  return new GatehouseError("quic.bad-address", `cannot use ${where} (${cause.code ?? "unknown"})`, {
+    hint: "use an address of this machine and a port above 1023",
+    cause,
+  });
+}
+
+function widen(socket: Socket, logger: Logger): void {
+  try {
+    socket.setRecvBufferSize(SOCKET_BUFFER_BYTES);
+    socket.setSendBufferSize(SOCKET_BUFFER_BYTES);
+  } catch {
+    // The kernel's own limit stays; the connection works, a burst may be dropped.
+    logger.debug("udp-buffers-kept-small");
+  }
+}
