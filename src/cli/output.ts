@@ -22,6 +22,7 @@ export class Output {
   readonly #stdout: Sink;
   readonly #stderr: Sink;
   readonly #isQuiet: boolean;
+  #hasProgress = false;
 
   constructor({ stdout, stderr, env, isJson, isQuiet, mayColor }: OutputOptions) {
     const wantsColor = mayColor && (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb";
@@ -40,6 +41,7 @@ export class Output {
 
   /** What was asked for: `document` on one line with `--json`, else the words. */
   result(document: object, words: () => string): void {
+    this.progress("");
     this.#stdout.write(`${this.isJson ? JSON.stringify(document) : words()}\n`);
   }
 
@@ -55,6 +57,7 @@ export class Output {
 
   /** For the person at the terminal; `--quiet` drops it. */
   note(words: string): void {
+    this.progress("");
     if (!this.#isQuiet) this.#stderr.write(`${words}\n`);
   }
 
@@ -63,12 +66,14 @@ export class Output {
     this.#stderr.write(words);
   }
 
-  /** Redraws the last line of a watched terminal; an empty text clears it. */
+  /** Redraws the last line of a watched terminal; an empty text clears it, and so does any other output. */
   progress(words: string): void {
-    if (this.isWatched) this.#stderr.write(`\r\u001b[2K${words}`);
+    if (this.isWatched && (this.#hasProgress || words !== "")) this.#stderr.write(`\r\u001b[2K${words}`);
+    this.#hasProgress = words !== "";
   }
 
   failure(error: unknown): void {
+    this.progress("");
     const document = failureDocument(error);
     if (this.isJson) {
       this.#stdout.write(`${JSON.stringify(document)}\n`);

@@ -24,7 +24,6 @@ export async function run(io: Io): Promise<number> {
 
 function fail(io: Io, output: Output, error: unknown): number {
   if (isHelp(error) || io.readerGone.aborted) return EXIT.done;
-  output.progress("");
   // 128 + the signal's number, as shells do it.
   if (io.stop.aborted) return io.stop.reason === "SIGTERM" ? 143 : 130;
   output.failure(error);

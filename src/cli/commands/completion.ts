@@ -19,7 +19,7 @@ export function addCompletion({ program, bind }: Commands): void {
     .command("completion <shell>")
     .description("print the completion script for bash, zsh or fish");
   bind(command, async ({ output }, [shell = ""]) => {
-    const script = SHELLS[shell];
+    const script = Object.hasOwn(SHELLS, shell) ? SHELLS[shell] : undefined;
     if (script === undefined) {
       throw new GatehouseError("usage.bad-argument", "no completion for this shell", {
         hint: "one of bash, zsh, fish",
@@ -68,12 +68,12 @@ ${bash(all)}`;
 function fish(all: readonly Stop[]): string {
   const lines = all.flatMap(({ path, commands, options }) => {
     const words = path === "" ? [] : path.split(" ");
-    const seen = words.map((word) => `__fish_seen_subcommand_from ${word}`);
-    const unseen = commands.length === 0 ? [] : [`not __fish_seen_subcommand_from ${commands.join(" ")}`];
-    const condition = [...seen, ...unseen].join("; and ") || "true";
+    const seen = words.map((word) => `__fish_seen_subcommand_from ${word}`).join("; and ");
+    const here = seen || "true";
+    const unseen = `${here}; and not __fish_seen_subcommand_from ${commands.join(" ")}`;
     return [
-      ...commands.map((name) => `complete -c gatehouse -f -n "${condition}" -a ${name}`),
-      ...options.map((name) => `complete -c gatehouse -n "${condition}" -l ${name.slice(2)}`),
+      ...commands.map((name) => `complete -c gatehouse -f -n "${unseen}" -a ${name}`),
+      ...options.map((name) => `complete -c gatehouse -n "${here}" -l ${name.slice(2)}`),
     ];
   });
   return lines.join("\n");

@@ -1,0 +1,91 @@
+import { toString as drawQr } from "qrcode";
+import type { Clock } from "../core/index.ts";
+import { bigDigits } from "./big-digits.ts";
+import type { Output } from "./output.ts";
+import type { Style } from "./style.ts";
+import { countdown, roughDuration } from "./words.ts";
+
+/** An open pairing window, as the daemon told it. */
+export interface OpenWindow {
+  /** Six digits. */
+  readonly code: string;
+  readonly uri: string;
+  /** Unix milliseconds. */
+  readonly expiresAt: number;
+}
+
+export interface PairingCardOptions {
+  readonly window: OpenWindow;
+  readonly nowMs: number;
+  /** `HOST:PORT` that the other device dials. */
+  readonly address: string;
+  readonly invocation: string;
+  readonly style: Style;
+}
+
+/** Code, QR and the line to type elsewhere. */
+export async function pairingCard({
+  window,
+  nowMs,
+  address,
+  invocation,
+  style,
+}: PairingCardOptions): Promise<string> {
+  const { code, uri, expiresAt } = window;
+  const lifetime = roughDuration(expiresAt - nowMs + 999);
+  const qr = await drawQr(uri, { type: "utf8", errorCorrectionLevel: "L", margin: 2 });
+  const digits = style.isColored ? style.bold(bigDigits(code)) : `${code.slice(0, 3)} ${code.slice(3)}`;
+  return [
+    `Pair one device within ${lifetime}. Scan this:`,
+    "",
+    indent(onPaper(qr, style)),
+    "",
+    indent(style.dim(uri)),
+    "",
+    "or enter this code, which takes one guess:",
+    "",
+    indent(digits),
+    "",
+    "On the other device, type:",
+    "",
+    indent(style.bold(`${invocation} pair join ${address} --code ${code}`)),
+    ...localHint(address, style),
+  ].join("\n");
+}
+
+/** Redraws what is left of the window each second on a watched terminal; disposing it clears the line. */
+export function showCountdown(output: Output, clock: Clock, expiresAt: number): Disposable {
+  let timer: Disposable | undefined;
+  const draw = (): void => {
+    const left = expiresAt - clock.now();
+    output.progress(output.noteStyle.dim(`waiting for a device … the window closes in ${countdown(left)}`));
+    timer = clock.setTimer(1_000, draw);
+  };
+  if (output.isWatched) draw();
+  return {
+    [Symbol.dispose]: () => {
+      timer?.[Symbol.dispose]();
+      output.progress("");
+    },
+  };
+}
+
+function localHint(address: string, style: Style): readonly string[] {
+  if (!/^(127\.|\[::1\]|localhost)/.test(address)) return [];
+  const here = "This address answers on this machine only; serve with --listen HOST:PORT for others.";
+  const try_ = "To try it here, give the second device a home of its own: --home DIR.";
+  return ["", style.dim(here), style.dim(try_)];
+}
+
+function indent(block: string): string {
+  return block.replace(/^/gm, "    ");
+}
+
+/** Line by line, so that the indent keeps the terminal's own colours. */
+function onPaper(qr: string, style: Style): string {
+  return qr
+    .replace(/\n+$/, "")
+    .split("\n")
+    .map((line) => style.paper(line))
+    .join("\n");
+}

@@ -1,0 +1,47 @@
+import { PassThrough } from "node:stream";
+import type { Io, Sink } from "../../src/cli/io.ts";
+import { run } from "../../src/cli/run.ts";
+
+/** What one run of the command line in this process printed and answered. */
+export interface Ran {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly stdin?: string | Uint8Array;
+  readonly isTTY?: boolean;
+  readonly stop?: AbortSignal;
+}
+
+/** Runs a command line in this process, on streams and an environment of its own. */
+export async function runHere(argv: readonly string[], options: RunOptions = {}): Promise<Ran> {
+  const [stdout, stderr] = [collector(options.isTTY), collector(options.isTTY)];
+  const stdin = Object.assign(new PassThrough(), { isTTY: options.isTTY === true });
+  stdin.end(options.stdin ?? "");
+  const io: Io = {
+    argv,
+    env: options.env ?? {},
+    userHome: "/nowhere",
+    invocation: "gatehouse",
+    platform: "test",
+    stdin,
+    stdout,
+    stderr,
+    stop: options.stop ?? new AbortController().signal,
+    readerGone: new AbortController().signal,
+  };
+  const exitCode = await run(io);
+  return { exitCode, stdout: stdout.text(), stderr: stderr.text() };
+}
+
+function collector(isTTY = false): Sink & { text(): string } {
+  const chunks: Buffer[] = [];
+  return {
+    write: (chunk) => chunks.push(Buffer.from(chunk)) > 0,
+    isTTY,
+    text: () => Buffer.concat(chunks).toString("utf8"),
+  };
+}
