@@ -107,6 +107,11 @@ export class QuicConnection {
     this.opened.catch(() => undefined);
   }
 
+  /** Whether any packet of the peer has decrypted yet, be it one that TLS refused. */
+  get hasHeard(): boolean {
+    return this.#native.stats().recv > 0 || this.#native.localError() !== null;
+  }
+
   get isOpen(): boolean {
     return this.#state.kind === "open";
   }

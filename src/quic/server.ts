@@ -166,7 +166,8 @@ export class QuicServer implements AsyncDisposable {
       const entry = this.#route(datagram, from);
       if (entry === undefined) continue;
       entry.connection.receive(datagram, from);
-      touched.add(entry.connection);
+      if (entry.isHalfOpen && !entry.connection.hasHeard) this.#dropUnheard(entry);
+      else touched.add(entry.connection);
     }
     for (const connection of touched) connection.afterReceive();
   }
@@ -183,6 +184,12 @@ export class QuicServer implements AsyncDisposable {
       return undefined;
     }
     return this.#routes.get(header.dcid.toString("latin1")) ?? this.#stranger(header, datagram, from);
+  }
+
+  /** An Initial that does not decrypt costs its sender a place in no table. */
+  #dropUnheard({ connection }: Entry): void {
+    this.counters.malformed += 1;
+    connection.abandon();
   }
 
   #stranger(header: LongHeader, datagram: Buffer, from: SocketAddress): Entry | undefined {

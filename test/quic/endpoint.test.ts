@@ -11,6 +11,7 @@ import {
   type ServerHandshake,
   type TlsIdentity,
 } from "../../src/quic/index.ts";
+import { RawQuicClient } from "../support/raw-quic-client.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 import { TlsFixtures } from "../support/tls-fixtures.ts";
 
@@ -336,6 +337,21 @@ describe("garbage at the port", () => {
     expect(answers[0]?.subarray(1)).toEqual(
       Buffer.from([0, 0, 0, 0, 2, 9, 9, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 1]),
     );
+  });
+
+  it("keeps no trace of an Initial that does not decrypt", async () => {
+    await using endpoint = await listen(() => letIn, { handshakesPerSource: 1 });
+    using raw = await RawQuicClient.open({ remote: endpoint.address, identity: device, alpn: REQUESTS });
+    const [initial = Buffer.alloc(0)] = raw.take();
+    for (let bit = 0; bit < 64; bit += 1) {
+      const mutated = Buffer.from(initial);
+      mutated[100 + bit] = (mutated[100 + bit] ?? 0) ^ (1 << (bit % 8));
+      await raw.send([mutated]);
+    }
+    await using client = await dial(endpoint);
+    expect(await roundTrip(client, Buffer.from("x"))).toEqual(Buffer.from("x"));
+    expect(endpoint.counters).toMatchObject({ accepted: 65, malformed: 64, overLimit: 0 });
+    expect(endpoint.connectionCount).toBe(1);
   });
 
   it("bounds unfinished handshakes of one source", async () => {
