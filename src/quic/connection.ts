@@ -12,6 +12,8 @@ const PACKETS_PER_FLUSH = 256;
 const SMALL_WRITE_BYTES = 16_384;
 /** Path events are drained at least this often: the library's queue of them has no bound. */
 const PACKETS_PER_EVENT_DRAIN = 64;
+/** Transport codes from here on are TLS alerts (RFC 9001 §4.8): the packet decrypted, what it said was refused. */
+const TLS_ALERT_BASE = 0x100;
 /** Timers closer together than this are not worth arming anew. */
 const TIMER_SLACK_MS = 1;
 
@@ -109,7 +111,7 @@ export class QuicConnection {
 
   /** Whether any packet of the peer has decrypted yet, be it one that TLS refused. */
   get hasHeard(): boolean {
-    return this.#native.stats().recv > 0 || this.#native.localError() !== null;
+    return this.#native.stats().recv > 0 || (this.#native.localError()?.errorCode ?? 0) >= TLS_ALERT_BASE;
   }
 
   get isOpen(): boolean {
