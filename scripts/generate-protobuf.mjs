@@ -48,13 +48,22 @@ function define<RequestFields, Request, ResponseFields, Response>(
 
 `;
 
+const PLAIN_NUMBERS = `// Generated from schemas/; do not edit.
+import protobuf from "protobufjs/minimal.js";
+
+// Where a \`long\` package lies about (gRPC's brings one), the runtime picks it up by itself and answers uint64
+// fields as objects, against its own declarations. Must run before messages.js is loaded.
+Object.assign(protobuf.util, { Long: null });
+protobuf.configure();
+`;
+
 if (!(await isFresh())) await generate();
 
 /** True when the output is newer than every schema and than this script: `npm test` then starts at once. */
 async function isFresh() {
   const times = await Promise.all([...files, fileURLToPath(import.meta.url)].map(modifiedMs));
   const made = await Promise.all(
-    ["messages.js", "messages.d.ts", "methods.ts", "index.ts"].map((name) => modifiedMs(join(out, name))),
+    ["messages.js", "messages.d.ts", "methods.ts", "plain-numbers.ts", "index.ts"].map((name) => modifiedMs(join(out, name))),
   );
   return Math.min(...made) > Math.max(...times);
 }
@@ -77,9 +86,10 @@ async function generate() {
   ]);
   await promisify(pbts.main)(["-o", join(out, "messages.d.ts"), messages]);
   await writeFile(join(out, "methods.ts"), await methodTable());
+  await writeFile(join(out, "plain-numbers.ts"), PLAIN_NUMBERS);
   await writeFile(
     join(out, "index.ts"),
-    '// Generated from schemas/; do not edit.\nexport { gatehouse } from "./messages.js";\nexport { METHODS } from "./methods.ts";\nexport type { Codec, MethodDefinition, MethodKind } from "./methods.ts";\n',
+    '// Generated from schemas/; do not edit.\nimport "./plain-numbers.ts";\nexport { gatehouse } from "./messages.js";\nexport { METHODS } from "./methods.ts";\nexport type { Codec, MethodDefinition, MethodKind } from "./methods.ts";\n',
   );
 }
 
