@@ -63,7 +63,9 @@ if (!(await isFresh())) await generate();
 async function isFresh() {
   const times = await Promise.all([...files, fileURLToPath(import.meta.url)].map(modifiedMs));
   const made = await Promise.all(
-    ["messages.js", "messages.d.ts", "methods.ts", "plain-numbers.ts", "index.ts"].map((name) => modifiedMs(join(out, name))),
+    ["messages.js", "messages.d.ts", "methods.ts", "plain-numbers.ts", "index.ts"].map((name) =>
+      modifiedMs(join(out, name)),
+    ),
   );
   return Math.min(...made) > Math.max(...times);
 }
