@@ -63,6 +63,8 @@ export const ERROR_CODES = {
   "file.damaged": { status: "data-loss", exit: EXIT.integrity },
   "file.io": { status: "unavailable", exit: EXIT.unexpected },
 
+  "boot.damaged": { status: "data-loss", exit: EXIT.integrity },
+
   "identity.bad-device-id": { status: "invalid-argument", exit: EXIT.usage },
   "identity.damaged": { status: "data-loss", exit: EXIT.integrity },
 
@@ -115,6 +117,7 @@ export const ERROR_CODES = {
   "rpc.bad-frame": { status: "invalid-argument", exit: EXIT.usage },
   "rpc.bad-message": { status: "invalid-argument", exit: EXIT.usage },
   "rpc.too-large": { status: "resource-exhausted", exit: EXIT.usage },
+  "rpc.too-early": { status: "unavailable", exit: EXIT.unreachable, retryable: true },
   "rpc.overloaded": { status: "resource-exhausted", exit: EXIT.rateLimited, retryable: true },
   "rpc.draining": { status: "unavailable", exit: EXIT.unreachable, retryable: true },
   "rpc.outcome-unknown": { status: "aborted", exit: EXIT.outcomeUnknown },
