@@ -1,0 +1,144 @@
+import { LIMITS, type Logger } from "../core/index.ts";
+import type { AuditSink } from "./audit-sink.ts";
+import type { Checkpointer } from "./checkpoint.ts";
+import type { Journal } from "./journal.ts";
+import { samePosition } from "./journal-format.ts";
+import { segmentPath, snapshotPath } from "./layout.ts";
+import type { StorageKeys } from "./storage-keys.ts";
+import type { VaultFiles } from "./vault-files.ts";
+
+export interface CheckpointLimits {
+  readonly journalBytes: number;
+  readonly journalTransactions: number;
+}
+
+export interface CheckpointParts {
+  readonly files: VaultFiles;
+  readonly dir: string;
+  readonly keys: StorageKeys;
+  readonly journal: Journal;
+  readonly audit: AuditSink;
+  readonly checkpointer: Checkpointer;
+  readonly logger: Logger;
+  readonly limits: CheckpointLimits;
+}
+
+export const DEFAULT_CHECKPOINT_LIMITS: CheckpointLimits = {
+  journalBytes: LIMITS.vaultJournalBytes,
+  journalTransactions: LIMITS.vaultJournalTransactions,
+};
+
+/** Decides when a snapshot is due, has it made beside the running vault, then drops the journal it replaces. */
+export class CheckpointSchedule {
+  readonly #parts: CheckpointParts;
+  #snapshot: number | undefined;
+  /** The oldest segment still there. */
+  #oldest: number;
+  #earlierBytes: number;
+  #transactions: number;
+  #running: Promise<void> | undefined;
+  #failures = 0;
+
+  constructor(
+    parts: CheckpointParts,
+    at: {
+      readonly snapshot: number | undefined;
+      readonly replayed: number;
+      /** Journal bytes since the snapshot, in segments before the growing one. */
+      readonly earlierBytes: number;
+    },
+  ) {
+    this.#parts = parts;
+    this.#snapshot = at.snapshot;
+    this.#oldest = at.snapshot ?? 1;
+    this.#earlierBytes = at.earlierBytes;
+    this.#transactions = at.replayed;
+  }
+
+  /**
+   * Between two groups: begins a checkpoint when one is due. `handedOver` settles when the audit log has heard of
+   * everything so far.
+   */
+  async afterGroup(transactions: number, handedOver: () => Promise<void>): Promise<void> {
+    this.#transactions += transactions;
+    if (this.#running === undefined && this.#isDue()) await this.begin(handedOver);
+  }
+
+  /** Starts the next segment and, beside the caller, the snapshot of all before it. Failures are logged. */
+  async begin(handedOver: () => Promise<void>): Promise<void> {
+    const { journal, logger } = this.#parts;
+    try {
+      const sizeBytes = journal.sizeBytes;
+      await journal.rotate();
+      this.#earlierBytes += sizeBytes;
+    } catch (failure) {
+      this.#failures += 1;
+      logger.warn("vault-checkpoint-failed", { step: "rotate", cause: String(failure) });
+      return;
+    }
+    const expected = journal.position;
+    const [coveredBytes, coveredTransactions, to] = [this.#earlierBytes, this.#transactions, journal.number];
+    this.#running = this.#make(to, expected, handedOver)
+      .then(
+        () => {
+          this.#failures = 0;
+          this.#earlierBytes -= coveredBytes;
+          this.#transactions -= coveredTransactions;
+        },
+        (failure: unknown) => {
+          // The journal holds everything: the vault goes on, opening just takes longer.
+          this.#failures += 1;
+          logger.warn("vault-checkpoint-failed", { step: "snapshot", cause: String(failure) });
+        },
+      )
+      .finally(() => {
+        this.#running = undefined;
+      });
+  }
+
+  /** When no checkpoint is under way any more. */
+  async settled(): Promise<void> {
+    await this.#running;
+  }
+
+  /** Each failure doubles the journal that is let grow before the next attempt. */
+  #isDue(): boolean {
+    const { limits, journal } = this.#parts;
+    const patience = 2 ** Math.min(this.#failures, 8);
+    return (
+      this.#earlierBytes + journal.sizeBytes > limits.journalBytes * patience ||
+      this.#transactions > limits.journalTransactions * patience
+    );
+  }
+
+  async #make(to: number, expected: Journal["position"], handedOver: () => Promise<void>): Promise<void> {
+    const { audit, logger } = this.#parts;
+    await this.#makeVerified(to, expected);
+    await handedOver();
+    await audit.sync();
+    await this.#drop(to);
+    logger.info("vault-checkpoint", { snapshot: to, sequence: expected.sequence });
+  }
+
+  async #makeVerified(to: number, expected: Journal["position"]): Promise<void> {
+    const { dir, keys, checkpointer, files } = this.#parts;
+    try {
+      const made = await checkpointer({ dir, keys, from: this.#snapshot, to });
+      if (!samePosition(made, expected))
+        throw new Error("the snapshot does not stand where the journal does");
+    } catch (failure) {
+      // A snapshot that is there but not right would keep the vault from opening; the journal still has it all.
+      await files.remove(snapshotPath(dir, to));
+      throw failure;
+    }
+  }
+
+  /** Rising, so that a crash on the way leaves no gap in the numbers. */
+  async #drop(to: number): Promise<void> {
+    const { files, dir } = this.#parts;
+    const replaced = this.#snapshot;
+    this.#snapshot = to;
+    if (replaced !== undefined) await files.remove(snapshotPath(dir, replaced));
+    for (; this.#oldest < to; this.#oldest += 1) await files.remove(segmentPath(dir, this.#oldest));
+  }
+}

@@ -1,0 +1,39 @@
+import { Worker } from "node:worker_threads";
+import { type Random, systemRandom } from "../core/index.ts";
+import { type Checkpointer, makeSnapshot } from "./checkpoint.ts";
+import type { JournalPosition } from "./storage-keys.ts";
+import { systemFiles, type VaultFiles } from "./vault-files.ts";
+
+/**
+ * Makes snapshots in a thread of its own, so that the door never waits for one.
+ * `execArgv` is for running from sources, where the thread needs a loader.
+ */
+export function threadCheckpointer(
+  input: { readonly url?: URL; readonly execArgv?: readonly string[] } = {},
+): Checkpointer {
+  const url = input.url ?? new URL("./checkpoint-worker.js", import.meta.url);
+  return (task) =>
+    new Promise<JournalPosition>((resolve, reject) => {
+      const options = input.execArgv === undefined ? {} : { execArgv: [...input.execArgv] };
+      const worker = new Worker(url, { ...options, workerData: task, name: "vault-checkpoint" });
+      worker.once("message", resolve);
+      worker.once("error", reject);
+      // After a message or an error this changes nothing.
+      worker.once("exit", (code) => reject(new Error(`the checkpoint's thread ended with ${code}`)));
+    });
+}
+
+/** Makes snapshots right here: for sources run without a loader for threads, and for other files than the system's. */
+export function localCheckpointer(
+  context: { readonly files: VaultFiles; readonly random: Random } = {
+    files: systemFiles,
+    random: systemRandom,
+  },
+): Checkpointer {
+  return (task) => makeSnapshot(task, context);
+}
+
+/** A thread when running compiled; threads cannot load TypeScript. */
+export const defaultCheckpointer: Checkpointer = import.meta.url.endsWith(".js")
+  ? threadCheckpointer()
+  : localCheckpointer();

@@ -1,0 +1,31 @@
+export type { AuditSink } from "./audit-sink.ts";
+export type { Checkpointer, CheckpointTask } from "./checkpoint.ts";
+export { localCheckpointer, threadCheckpointer } from "./checkpointer.ts";
+export { type DeviceCertificate, type DeviceRow, Devices, type NewDevice } from "./devices.ts";
+export type { ListRange, StoredRecord } from "./image.ts";
+export type { KekProvider, ProvidedKey } from "./kek-provider.ts";
+export { keyFileProvider } from "./key-file.ts";
+export type { Mutation } from "./mutations.ts";
+export type { StartupReport } from "./open-store.ts";
+export { AlreadyAnswered, RememberedReplies, type RememberedReply, type Replay } from "./replies.ts";
+export {
+  type FolderPath,
+  folderOf,
+  foldersOf,
+  parseFolderPath,
+  parseSecretPath,
+  type SecretPath,
+} from "./secret-path.ts";
+export {
+  type ListInput,
+  type PutInput,
+  type SecretEntry,
+  Secrets,
+  type SecretValue,
+  type SecretVersion,
+} from "./secrets.ts";
+export { type Setting, Settings } from "./settings.ts";
+export type { Plan, StoreListener, VaultState, VaultStore } from "./store.ts";
+export type { Change, Space, Transaction } from "./transaction.ts";
+export { Vault, type VaultLimits, type VaultOptions } from "./vault.ts";
+export { type AppendHandle, systemFiles, type VaultFiles } from "./vault-files.ts";

@@ -1,0 +1,251 @@
+import { setImmediate } from "node:timers/promises";
+import { type Clock, GatehouseError, LIMITS, type Logger } from "../core/index.ts";
+import type { AuditSink } from "./audit-sink.ts";
+import type { CheckpointSchedule } from "./checkpoint-schedule.ts";
+import { conflict, isNoSpace } from "./failures.ts";
+import type { Image, ListRange, StoredRecord } from "./image.ts";
+import { type Journal, JournalFailure } from "./journal.ts";
+import { KeyedQueue } from "./keyed-queue.ts";
+import type { Plan, StoreListener, VaultState, VaultStore } from "./store.ts";
+import type { Change, Space, Transaction } from "./transaction.ts";
+
+export interface SqlStoreParts {
+  readonly image: Image;
+  readonly journal: Journal;
+  readonly audit: AuditSink;
+  readonly checkpoints: CheckpointSchedule;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Sequences go on above this one. */
+  readonly sequence: number;
+}
+
+interface Waiting {
+  readonly changes: readonly Change[];
+  readonly events: readonly Uint8Array[];
+  readonly sizeBytes: number;
+  readonly settle: (failure: GatehouseError | undefined) => void;
+}
+
+/** How long a full disk is left alone before one mutation is let through to try again. */
+const RETRY_MS = 5_000;
+/** What a transaction takes in the journal beside bodies and events; generous. */
+const OVERHEAD_BYTES = 512;
+
+/**
+ * The engine: records in SQLite in memory, durability by the journal. *Journal first, then apply*: a group of
+ * transactions is written and synced, then applied, then handed to the audit log, then answered. The image never
+ * runs ahead of the disk, so a failed write has nothing to undo and readers see durable records only.
+ */
+export class SqlStore implements VaultStore {
+  readonly #parts: SqlStoreParts;
+  readonly #queue = new KeyedQueue();
+  readonly #listeners = new Set<StoreListener>();
+  #waiting: Waiting[] = [];
+  #inFlight = 0;
+  #writing: Promise<void> | undefined;
+  /** The audit log's answers so far; never rejects. */
+  #handingOver: Promise<void> = Promise.resolve();
+  #sequence: number;
+  #durable: number;
+  #state: VaultState = { kind: "serving" };
+  #retryAtMs: number | undefined;
+  #isClosing = false;
+  #idle: (() => void) | undefined;
+
+  /** Takes the parts: they are closed with it. */
+  constructor(parts: SqlStoreParts) {
+    this.#parts = parts;
+    this.#sequence = parts.sequence;
+    this.#durable = parts.journal.position.sequence;
+  }
+
+  get state(): VaultState {
+    return this.#state;
+  }
+
+  get sequence(): number {
+    return this.#durable;
+  }
+
+  get(space: Space, key: string): StoredRecord | undefined {
+    return this.#parts.image.get(space, key);
+  }
+
+  list(space: Space, range: ListRange): readonly StoredRecord[] {
+    return this.#parts.image.list(space, range);
+  }
+
+  sizeOf(space: Space): number {
+    return this.#parts.image.sizeOf(space);
+  }
+
+  async putIfVersion(space: Space, key: string, body: Uint8Array, ifRevision: number): Promise<number> {
+    await this.transact([`${space} ${key}`], () => {
+      const revision = this.get(space, key)?.revision ?? 0;
+      if (revision !== ifRevision) throw conflict(`the record is at revision ${revision}, not ${ifRevision}`);
+      return { changes: [{ kind: "put", space, key, body }], events: [], result: undefined };
+    });
+    return this.get(space, key)?.revision ?? 0;
+  }
+
+  async transact<Result>(keys: readonly string[], plan: () => Plan<Result>): Promise<Result> {
+    if (this.#isClosing) throw new GatehouseError("rpc.draining", "the vault is closing");
+    if (this.#inFlight >= LIMITS.vaultPendingMutations) {
+      throw new GatehouseError("rpc.overloaded", "too many changes are waiting for the disk");
+    }
+    this.#inFlight += 1;
+    try {
+      return await this.#queue.run(keys, async () => {
+        this.#checkWritable();
+        const { changes, events, result } = plan();
+        await this.#commit(changes, events);
+        return result;
+      });
+    } finally {
+      this.#inFlight -= 1;
+      if (this.#inFlight === 0) this.#idle?.();
+    }
+  }
+
+  subscribe(listener: StoreListener): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  /** Waits for what is under way, refuses what comes. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    if (this.#inFlight > 0) {
+      await new Promise<void>((resolve) => {
+        this.#idle = resolve;
+      });
+    }
+    await this.#writing;
+    await this.#parts.checkpoints.settled();
+    await this.#handingOver;
+    this.#parts.image[Symbol.dispose]();
+    await this.#parts.journal[Symbol.asyncDispose]();
+  }
+
+  #checkWritable(): void {
+    if (this.#state.kind === "serving") return;
+    const now = this.#parts.clock.monotonicMs();
+    if (this.#retryAtMs !== undefined && now >= this.#retryAtMs) {
+      this.#retryAtMs = now + RETRY_MS;
+      return;
+    }
+    throw readOnly(this.#state.reason);
+  }
+
+  async #commit(changes: readonly Change[], events: readonly Uint8Array[]): Promise<void> {
+    const failure = await new Promise<GatehouseError | undefined>((settle) => {
+      this.#waiting.push({ changes, events, sizeBytes: sizeOf(changes, events), settle });
+      this.#writing ??= this.#write();
+    });
+    if (failure !== undefined) throw failure;
+  }
+
+  async #write(): Promise<void> {
+    // One turn of the loop, so that calls that arrived together share the first write too.
+    await setImmediate();
+    while (this.#waiting.length > 0) await this.#writeGroup(this.#takeGroup());
+    this.#writing = undefined;
+  }
+
+  #takeGroup(): readonly Waiting[] {
+    let count = 0;
+    let sizeBytes = 0;
+    for (const waiting of this.#waiting) {
+      if (count > 0 && sizeBytes + waiting.sizeBytes > LIMITS.vaultGroupBytes) break;
+      sizeBytes += waiting.sizeBytes;
+      count += 1;
+    }
+    return this.#waiting.splice(0, count);
+  }
+
+  async #writeGroup(group: readonly Waiting[]): Promise<void> {
+    if (this.#state.kind === "read-only" && this.#retryAtMs === undefined) {
+      const failure = readOnly(this.#state.reason);
+      for (const { settle } of group) settle(failure);
+      return;
+    }
+    const transactions = group.map(({ changes, events }, index) => ({
+      ...{ sequence: this.#sequence + 1 + index, changes, events },
+    }));
+    try {
+      await this.#parts.journal.append(transactions);
+    } catch (failure) {
+      this.#refuse(group, failure);
+      return;
+    }
+    this.#sequence += group.length;
+    this.#parts.image.apply(transactions);
+    this.#durable = this.#sequence;
+    this.#recovered();
+    for (const transaction of transactions) for (const listener of this.#listeners) listener(transaction);
+    this.#handOver(group, transactions);
+    await this.#parts.checkpoints.afterGroup(group.length, () => this.#handingOver);
+  }
+
+  /** The next group does not wait for the audit log; its callers do. */
+  #handOver(group: readonly Waiting[], transactions: readonly Transaction[]): void {
+    const answers = transactions
+      .filter(({ events }) => events.length > 0)
+      .map(async ({ sequence, events }) => await this.#parts.audit.committed(sequence, events));
+    const earlier = this.#handingOver;
+    this.#handingOver = Promise.all(answers).then(
+      async () => {
+        await earlier;
+        for (const { settle } of group) settle(undefined);
+      },
+      (cause: unknown) => {
+        this.#stop("the audit log cannot be written", cause);
+        // It did happen, and its event is in the journal: the next open hands it over again.
+        for (const { settle } of group) settle(outcomeUnknown(cause));
+      },
+    );
+  }
+
+  #refuse(group: readonly Waiting[], failure: unknown): void {
+    const cause = failure instanceof JournalFailure ? failure.cause : failure;
+    const isAbsent = failure instanceof JournalFailure && failure.outcome === "absent";
+    const reason = isNoSpace(cause) ? "no space is left on the disk" : "the disk failed to take a write";
+    this.#stop(reason, cause);
+    if (isAbsent) this.#retryAtMs = this.#parts.clock.monotonicMs() + RETRY_MS;
+    for (const { settle } of group) settle(isAbsent ? readOnly(reason) : outcomeUnknown(cause));
+    for (const { settle } of this.#waiting.splice(0)) settle(readOnly(reason));
+  }
+
+  #stop(reason: string, cause: unknown): void {
+    this.#state = { kind: "read-only", reason };
+    this.#retryAtMs = undefined;
+    this.#parts.logger.error("vault-read-only", { reason, cause: String(cause) });
+  }
+
+  #recovered(): void {
+    if (this.#state.kind === "serving" || this.#retryAtMs === undefined) return;
+    this.#state = { kind: "serving" };
+    this.#retryAtMs = undefined;
+    this.#parts.logger.info("vault-writable-again");
+  }
+}
+
+function sizeOf(changes: readonly Change[], events: readonly Uint8Array[]): number {
+  const bodies = changes.reduce((sum, change) => sum + (change.kind === "put" ? change.body.length : 0), 0);
+  return events.reduce((sum, event) => sum + event.length, bodies) + OVERHEAD_BYTES * (changes.length + 1);
+}
+
+function readOnly(reason: string): GatehouseError<"vault.read-only"> {
+  return new GatehouseError("vault.read-only", `the vault takes no changes: ${reason}`, {
+    hint: "nothing was stored; mend the cause, then try again or restart the gatehouse",
+  });
+}
+
+function outcomeUnknown(cause: unknown): GatehouseError<"rpc.outcome-unknown"> {
+  return new GatehouseError("rpc.outcome-unknown", "the change may or may not have been stored", {
+    hint: "restart the gatehouse and look",
+    cause,
+  });
+}
