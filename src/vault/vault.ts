@@ -33,7 +33,8 @@ export interface VaultOptions {
   readonly dir: string;
   readonly kek: KekProvider;
   readonly clock: Clock;
-  readonly audit: AuditSink;
+  /** The audit log, or how to open it with a key of this vault; it is opened before the journal is read. */
+  readonly audit: AuditSink | ((deriveKey: (label: Label) => KeyObject) => Promise<AuditSink>);
   readonly random?: Random;
   readonly logger?: Logger;
   readonly limits?: Partial<VaultLimits>;
@@ -97,9 +98,13 @@ export class Vault implements AsyncDisposable {
     }
     const keyring = await openVaultKeyring(files, options.dir, options.kek);
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
+    const audit =
+      typeof options.audit === "function"
+        ? await options.audit((label) => deriveKey(keyring, label))
+        : options.audit;
     const { store, report } = await openStore({
       ...{ files, dir: options.dir, keyring, random, logger, limits },
-      ...{ clock: options.clock, audit: options.audit },
+      ...{ clock: options.clock, audit },
       checkpointer: options.checkpointer ?? defaultCheckpointer,
     });
     return new Vault({ keyring, store, report, clock: options.clock, random, limits });
