@@ -32,6 +32,8 @@ export const LABELS = {
   /** One chunk of a snapshot, sealed. */
   vaultSnapshot: "gatehouse/v1/vault/snapshot",
 
+  /** The audit log's key, derived from the vault's. */
+  auditLog: "gatehouse/v1/audit/log",
   /** The hash that chains one audit record to the next. */
   auditRecord: "gatehouse/v1/audit/record",
   /** The hash that stands before a log's first record. */
