@@ -125,16 +125,18 @@ async function resume({ dir, logger }: StoreOptions, keys: LogKeys, number: numb
   while (step.done !== true) step = walk.next();
   const { state, wholeBytes } = step.value;
   const file = await AppendFile.open(join(dir, segment.file), { create: false });
-  if (wholeBytes < file.size) {
-    logger.warn("audit-torn-tail-cut", {
-      file: segment.file,
-      offset: wholeBytes,
-      bytes: file.size - wholeBytes,
-    });
-    await file.truncate(wholeBytes);
-    await file.sync();
+  try {
+    if (wholeBytes < file.size) {
+      const bytes = file.size - wholeBytes;
+      logger.warn("audit-torn-tail-cut", { file: segment.file, offset: wholeBytes, bytes });
+      await file.truncate(wholeBytes);
+      await file.sync();
+    }
+    return { number, file, state };
+  } catch (error) {
+    await file[Symbol.asyncDispose]();
+    throw error;
   }
-  return { number, file, state };
 }
 
 /** Makes a segment with its header, durable with its name before anything follows. */
