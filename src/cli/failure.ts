@@ -12,7 +12,7 @@ export interface FailureDocument {
   };
 }
 
-/** The person pressed Ctrl-C at a prompt. */
+/** The person pressed Ctrl-C at a prompt: exit code 130, and nothing to say about it. */
 export class Interrupted extends Error {
   override readonly name = "Interrupted";
 }
@@ -20,8 +20,7 @@ export class Interrupted extends Error {
 /** The process exit code that tells a script what kind of failure this was. */
 export function exitCodeFor(error: unknown): number {
   const failure = asExpected(error);
-  if (isGatehouseError(failure)) return failure.exitCode;
-  return failure instanceof Interrupted ? 130 : EXIT.unexpected;
+  return isGatehouseError(failure) ? failure.exitCode : EXIT.unexpected;
 }
 
 /** Unexpected errors show their message alone: what they carry beside it may be anything. */

@@ -1,7 +1,7 @@
 /** What a command reads from the person or the pipe in front of it. */
 import { createReadStream } from "node:fs";
 import { createInterface, type Interface } from "node:readline/promises";
-import { Writable } from "node:stream";
+import { type Readable, Writable } from "node:stream";
 import { concat, GatehouseError, LIMITS, utf8 } from "../core/index.ts";
 import type { Context } from "./context.ts";
 import { Interrupted } from "./failure.ts";
@@ -82,16 +82,21 @@ async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   return concat(...parts);
 }
 
-async function* abortable(stream: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncIterable<Uint8Array> {
-  const chunks = stream[Symbol.asyncIterator]();
+/** Ends the stream when the loop ends: an input left open would keep the program waiting for its writer. */
+async function* abortable(stream: Readable, signal: AbortSignal): AsyncIterable<Uint8Array> {
+  const chunks: AsyncIterator<Uint8Array> = stream[Symbol.asyncIterator]();
   const aborted = new Promise<never>((_, reject) => {
     signal.addEventListener("abort", () => reject(new Interrupted("interrupted")), { once: true });
   });
   aborted.catch(() => undefined);
-  for (;;) {
-    const next = await Promise.race([chunks.next(), aborted]);
-    if (next.done === true) return;
-    yield next.value;
+  try {
+    for (;;) {
+      const next = await Promise.race([chunks.next(), aborted]);
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    stream.destroy();
   }
 }
 

@@ -28,6 +28,9 @@ const stdout: Sink = {
   isTTY: process.stdout.isTTY === true,
 };
 
+// Deadlines do not keep the process alive; an unfinished command does.
+const unfinished = setInterval(() => undefined, 86_400_000);
+
 process.exitCode = await run({
   argv: process.argv.slice(2),
   env: process.env,
@@ -40,6 +43,7 @@ process.exitCode = await run({
   stop: stop.signal,
   readerGone: readerGone.signal,
 });
+clearInterval(unfinished);
 
 /** An installed `gatehouse` is typed as such; anything else is named by its path from here. */
 function invocation(script: string): string {

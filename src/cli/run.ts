@@ -1,6 +1,6 @@
 import { EXIT } from "../core/index.ts";
 import { createContext, createOutput, type GlobalOptions } from "./context.ts";
-import { exitCodeFor } from "./failure.ts";
+import { exitCodeFor, Interrupted } from "./failure.ts";
 import type { Io } from "./io.ts";
 import type { Output } from "./output.ts";
 import { createProgram } from "./program.ts";
@@ -26,6 +26,7 @@ function fail(io: Io, output: Output, error: unknown): number {
   if (isHelp(error) || io.readerGone.aborted) return EXIT.done;
   // 128 + the signal's number, as shells do it.
   if (io.stop.aborted) return io.stop.reason === "SIGTERM" ? 143 : 130;
+  if (error instanceof Interrupted) return 130;
   output.failure(error);
   if (io.env["GATEHOUSE_DEBUG"] === "1" && error instanceof Error) output.note(String(error.stack));
   return exitCodeFor(error);
