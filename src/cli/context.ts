@@ -52,6 +52,7 @@ interface ConfigOptions extends GlobalOptions {
 /** @throws GatehouseError as `loadConfig` does. */
 export function createContext(io: Io, options: ConfigOptions, output: Output): Context {
   const { home, timeout, listen, name } = options;
-  const config = loadConfig({ flags: { home, timeout, listen, name }, env: io.env, userHome: io.userHome });
+  const { env, userHome, hostName } = io;
+  const config = loadConfig({ flags: { home, timeout, listen, name }, env, userHome, hostName });
   return { io, output, config, signal: AbortSignal.any([io.stop, io.readerGone]) };
 }

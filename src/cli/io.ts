@@ -14,6 +14,8 @@ export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The user's home directory, absolute. */
   readonly userHome: string;
+  /** What this machine calls itself. */
+  readonly hostName: string;
   /** How a person types this program here: `gatehouse`, or `node dist/cli/main.js` in a clone. */
   readonly invocation: string;
   readonly platform: string;

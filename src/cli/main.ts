@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The program: the one file that touches the process it runs in. */
-import { homedir } from "node:os";
+import { homedir, hostname } from "node:os";
 import { basename, relative } from "node:path";
 import type { Sink } from "./io.ts";
 import { run } from "./run.ts";
@@ -35,6 +35,7 @@ process.exitCode = await run({
   argv: process.argv.slice(2),
   env: process.env,
   userHome: homedir(),
+  hostName: hostname(),
   invocation: invocation(process.argv[1] ?? ""),
   platform: `${process.platform}-${process.arch}`,
   stdin: process.stdin,

@@ -7,8 +7,8 @@ import { countdown, roughDuration } from "./words.ts";
 
 /** An open pairing window, as the daemon told it. */
 export interface OpenWindow {
-  /** Six digits. */
-  readonly code: string;
+  /** Six digits; none while code pairing is paused after too many wrong ones. */
+  readonly code: string | undefined;
   readonly uri: string;
   /** Unix milliseconds. */
   readonly expiresAt: number;
@@ -23,7 +23,7 @@ export interface PairingCardOptions {
   readonly style: Style;
 }
 
-/** Code, QR and the line to type elsewhere. */
+/** QR, code and the line to type elsewhere; what matters most comes last, where the terminal stands. */
 export async function pairingCard({
   window,
   nowMs,
@@ -34,7 +34,7 @@ export async function pairingCard({
   const { code, uri, expiresAt } = window;
   const lifetime = roughDuration(expiresAt - nowMs + 999);
   const qr = await drawQr(uri, { type: "utf8", errorCorrectionLevel: "L", margin: 2 });
-  const digits = style.isColored ? style.bold(bigDigits(code)) : `${code.slice(0, 3)} ${code.slice(3)}`;
+  const target = code === undefined ? `'${uri}'` : `${address} --code ${code}`;
   return [
     `Pair one device within ${lifetime}. Scan this:`,
     "",
@@ -42,15 +42,18 @@ export async function pairingCard({
     "",
     indent(style.dim(uri)),
     "",
-    "or enter this code, which takes one guess:",
-    "",
-    indent(digits),
-    "",
+    ...codeBlock(code, style),
     "On the other device, type:",
     "",
-    indent(style.bold(`${invocation} pair join ${address} --code ${code}`)),
+    indent(style.bold(`${invocation} pair join ${target}`)),
     ...localHint(address, style),
   ].join("\n");
+}
+
+function codeBlock(code: string | undefined, style: Style): readonly string[] {
+  if (code === undefined) return ["There is no code: too many wrong ones were tried lately.", ""];
+  const digits = style.isColored ? style.bold(bigDigits(code)) : `${code.slice(0, 3)} ${code.slice(3)}`;
+  return ["or enter this code, which takes one guess:", "", indent(digits), ""];
 }
 
 /** Redraws what is left of the window each second on a watched terminal; disposing it clears the line. */

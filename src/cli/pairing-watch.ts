@@ -1,10 +1,10 @@
 import { GatehouseError, systemClock } from "../core/index.ts";
 import type { Context } from "./context.ts";
-import { pairingCard, showCountdown } from "./pairing-card.ts";
+import { type OpenWindow, pairingCard, showCountdown } from "./pairing-card.ts";
 import { printable } from "./style.ts";
 
 export type PairingEvent =
-  | { readonly kind: "opened"; readonly code: string; readonly uri: string; readonly expiresAt: number }
+  | ({ readonly kind: "opened" } & OpenWindow)
   | { readonly kind: "paired"; readonly device: PairedDevice }
   | { readonly kind: "burnt" }
   | { readonly kind: "expired" };
@@ -57,11 +57,7 @@ function expired(): GatehouseError {
   });
 }
 
-async function showOpened(
-  { io, output }: Context,
-  window: Extract<PairingEvent, { kind: "opened" }>,
-  openedEvent: string,
-): Promise<void> {
+async function showOpened({ io, output }: Context, window: OpenWindow, openedEvent: string): Promise<void> {
   const { code, uri, expiresAt } = window;
   const card = await pairingCard({
     ...{ window, nowMs: systemClock.now(), address: new URL(uri).host },

@@ -28,7 +28,8 @@ export interface Config {
   readonly keyDir: string;
   /** At least one. */
   readonly listen: readonly ListenAddress[];
-  readonly name: string | undefined;
+  /** 1 to 64 bytes. */
+  readonly name: string;
   readonly timeoutMs: number;
   readonly logLevel: LogLevel | undefined;
   readonly isDebug: boolean;
@@ -47,6 +48,8 @@ export interface ConfigSources {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The user's home directory, absolute. */
   readonly userHome: string;
+  /** What this machine calls itself. */
+  readonly hostName: string;
 }
 
 const VARIABLES = ["HOME", "KEY_DIR", "LISTEN", "NAME", "TIMEOUT", "LOG_LEVEL", "DEBUG"] as const;
@@ -56,7 +59,7 @@ const PREFIX = "GATEHOUSE_";
  * @throws GatehouseError `usage.bad-argument` for a flag's value, `config.invalid` for an unknown
  * `GATEHOUSE_` variable (the hint names the nearest one) or for a variable's value.
  */
-export function loadConfig({ flags, env, userHome }: ConfigSources): Config {
+export function loadConfig({ flags, env, userHome, hostName }: ConfigSources): Config {
   refuseUnknown(env);
   const variable = (name: (typeof VARIABLES)[number]) => env[PREFIX + name] || undefined;
   const read = <Value>(name: (typeof VARIABLES)[number], parse: (text: string) => Value) => {
@@ -75,7 +78,7 @@ export function loadConfig({ flags, env, userHome }: ConfigSources): Config {
     home,
     keyDir,
     listen: Object.freeze(listen ?? [parseListenAddress("127.0.0.1")]),
-    name: flags.name === undefined ? read("NAME", parseName) : parseName(flags.name),
+    name: flags.name === undefined ? (read("NAME", parseName) ?? nameOf(hostName)) : parseName(flags.name),
     timeoutMs:
       (flags.timeout === undefined ? read("TIMEOUT", parseDuration) : parseDuration(flags.timeout)) ??
       LIMITS.callTimeoutMs,
@@ -130,6 +133,13 @@ function parseName(text: string): string {
   throw new GatehouseError("usage.bad-argument", "not a name", {
     hint: `a name has 1 to ${LIMITS.deviceNameBytes} bytes and no control characters`,
   });
+}
+
+/** A machine may call itself anything; nobody should have to mend that first. */
+function nameOf(hostName: string): string {
+  const [label = ""] = hostName.split(".");
+  const plain = label.replace(/[^A-Za-z0-9-]/g, "").slice(0, LIMITS.deviceNameBytes);
+  return plain === "" ? "gatehouse" : plain;
 }
 
 function parseLogLevel(text: string): LogLevel {

@@ -25,6 +25,7 @@ export async function runHere(argv: readonly string[], options: RunOptions = {})
     argv,
     env: options.env ?? {},
     userHome: "/nowhere",
+    hostName: "nowhere",
     invocation: "gatehouse",
     platform: "test",
     stdin,

@@ -8,7 +8,8 @@ import {
 } from "../../src/config/index.ts";
 import { isGatehouseError } from "../../src/core/index.ts";
 
-const load = (env: Record<string, string>, flags = {}) => loadConfig({ flags, env, userHome: "/home/ada" });
+const load = (env: Record<string, string>, flags = {}) =>
+  loadConfig({ flags, env, userHome: "/home/ada", hostName: "kitchen.example" });
 
 function codeOf(run: () => unknown): string {
   try {
@@ -69,7 +70,7 @@ describe("loadConfig", () => {
       home: "/home/ada/.local/state/gatehouse",
       keyDir: "/home/ada/.config/gatehouse/keys",
       listen: [{ host: "127.0.0.1", port: 7443 }],
-      name: undefined,
+      name: "kitchen",
       timeoutMs: 30_000,
       logLevel: undefined,
       isDebug: false,
@@ -118,6 +119,18 @@ describe("loadConfig", () => {
 
   it.each(["", "x".repeat(65), "two\nlines", "\u202eevil"])("refuses the name %j", (name) => {
     expect(codeOf(() => load({}, { name }))).toContain("usage.bad-argument: not a name");
+  });
+
+  it("takes from the machine's own name what can be a name", () => {
+    const named = (hostName: string) =>
+      loadConfig({ flags: {}, env: {}, userHome: "/home/ada", hostName }).name;
+    expect([
+      named("kitchen"),
+      named("küche.local"),
+      named(""),
+      named("\u202e"),
+      named("x".repeat(300)).length,
+    ]).toEqual(["kitchen", "kche", "gatehouse", "gatehouse", 64]);
   });
 
   it("cannot be changed afterwards", () => {
