@@ -4,18 +4,11 @@ import { type Checkpointer, makeSnapshot } from "./checkpoint.ts";
 import type { JournalPosition } from "./storage-keys.ts";
 import { systemFiles, type VaultFiles } from "./vault-files.ts";
 
-/**
- * Makes snapshots in a thread of its own, so that the door never waits for one.
- * `execArgv` is for running from sources, where the thread needs a loader.
- */
-export function threadCheckpointer(
-  input: { readonly url?: URL; readonly execArgv?: readonly string[] } = {},
-): Checkpointer {
-  const url = input.url ?? new URL("./checkpoint-worker.js", import.meta.url);
+/** Makes snapshots in a thread of its own, so that the door never waits for one. `url` is the thread's module. */
+export function threadCheckpointer(url = new URL("./checkpoint-worker.js", import.meta.url)): Checkpointer {
   return (task) =>
     new Promise<JournalPosition>((resolve, reject) => {
-      const options = input.execArgv === undefined ? {} : { execArgv: [...input.execArgv] };
-      const worker = new Worker(url, { ...options, workerData: task, name: "vault-checkpoint" });
+      const worker = new Worker(url, { workerData: task, name: "vault-checkpoint" });
       worker.once("message", resolve);
       worker.once("error", reject);
       // After a message or an error this changes nothing.
