@@ -2,11 +2,12 @@ import { PassThrough } from "node:stream";
 import type { Io, Sink } from "../../src/cli/io.ts";
 import { run } from "../../src/cli/run.ts";
 
+/** What was printed so far. */
+export type Recorded = () => { readonly stdout: string; readonly stderr: string };
+
 /** What one run of the command line in this process printed and answered. */
-export interface Ran {
+export interface Ran extends ReturnType<Recorded> {
   readonly exitCode: number;
-  readonly stdout: string;
-  readonly stderr: string;
 }
 
 export interface RunOptions {
@@ -18,6 +19,13 @@ export interface RunOptions {
 
 /** Runs a command line in this process, on streams and an environment of its own. */
 export async function runHere(argv: readonly string[], options: RunOptions = {}): Promise<Ran> {
+  const { io, recorded } = createIo(argv, options);
+  const exitCode = await run(io);
+  return { exitCode, ...recorded() };
+}
+
+/** The surroundings of a command line, and what it writes into them. */
+export function createIo(argv: readonly string[], options: RunOptions): { io: Io; recorded: Recorded } {
   const [stdout, stderr] = [collector(options.isTTY), collector(options.isTTY)];
   const stdin = Object.assign(new PassThrough(), { isTTY: options.isTTY === true });
   stdin.end(options.stdin ?? "");
@@ -34,8 +42,7 @@ export async function runHere(argv: readonly string[], options: RunOptions = {})
     stop: options.stop ?? new AbortController().signal,
     readerGone: new AbortController().signal,
   };
-  const exitCode = await run(io);
-  return { exitCode, stdout: stdout.text(), stderr: stderr.text() };
+  return { io, recorded: () => ({ stdout: stdout.text(), stderr: stderr.text() }) };
 }
 
 function collector(isTTY = false): Sink & { text(): string } {
