@@ -11,8 +11,8 @@ export class FaultyFiles implements VaultFiles {
   /** Write a part of what an append that fails was given. */
   writesHalf = false;
   readonly calls: string[] = [];
-  readonly list = systemFiles.list;
-  readonly read = systemFiles.read;
+  readonly list = (dir: string) => systemFiles.list(dir);
+  readonly read = (path: string) => systemFiles.read(path);
 
   async create(path: string, bytes: Uint8Array): Promise<void> {
     this.#enter("create", path);

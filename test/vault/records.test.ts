@@ -1,0 +1,275 @@
+import { describe, expect, it } from "vitest";
+import { fromUtf8, LIMITS, utf8 } from "../../src/core/index.ts";
+import {
+  AlreadyAnswered,
+  type Mutation,
+  type NewDevice,
+  parseSecretPath,
+  type Vault,
+} from "../../src/vault/index.ts";
+import { event, VaultPlace } from "./support.ts";
+
+function requestId(index: number): Uint8Array {
+  const id = new Uint8Array(16);
+  new DataView(id.buffer).setUint32(0, index);
+  return id;
+}
+
+function repeatable(principal: string, index: number, hash = "hash"): Mutation<{ readonly version: number }> {
+  const reply = ({ version }: { readonly version: number }) => utf8(`version ${version}`);
+  return {
+    ...event("put"),
+    replay: { principal, requestId: requestId(index), requestHash: utf8(hash), reply },
+  };
+}
+
+async function putOnce(vault: Vault, mutation: Mutation<{ readonly version: number }>): Promise<number> {
+  const input = { path: parseSecretPath("a"), value: utf8("x"), createdBy: "t" };
+  return (await vault.secrets.put(input, mutation)).version;
+}
+
+describe("a remembered reply", () => {
+  it("is committed with its change and outlives a restart", async () => {
+    await using place = await VaultPlace.make();
+    {
+      await using vault = await place.open();
+      expect(vault.replies.lookup("device", requestId(1))).toBeUndefined();
+      await putOnce(vault, repeatable("device", 1));
+    }
+    await using vault = await place.open();
+    const { requestHash, reply } = vault.replies.lookup("device", requestId(1)) ?? {};
+    expect(fromUtf8(requestHash ?? new Uint8Array())).toBe("hash");
+    expect(fromUtf8(reply ?? new Uint8Array())).toBe("version 1");
+    expect(vault.replies.lookup("another", requestId(1))).toBeUndefined();
+  });
+
+  it("is given to a retry, even one that runs beside the first try; the change happens once", async () => {
+    await using place = await VaultPlace.make();
+    await using vault = await place.open();
+    const [first, second] = await Promise.allSettled([
+      putOnce(vault, repeatable("device", 1)),
+      putOnce(vault, repeatable("device", 1)),
+    ]);
+    expect(first).toMatchObject({ status: "fulfilled", value: 1 });
+    expect(second).toMatchObject({ status: "rejected", reason: { reply: utf8("version 1") } });
+    expect(second.status === "rejected" && second.reason instanceof AlreadyAnswered).toBe(true);
+    expect(await vault.secrets.history(parseSecretPath("a"))).toHaveLength(1);
+    expect(place.audit.entries).toHaveLength(1);
+  });
+
+  it("is refused to another request under the same id", async () => {
+    await using place = await VaultPlace.make();
+    await using vault = await place.open();
+    await putOnce(vault, repeatable("device", 1));
+    await expect(putOnce(vault, repeatable("device", 1, "other"))).rejects.toMatchObject({
+      code: "rpc.request-mismatch",
+    });
+    expect(await vault.secrets.history(parseSecretPath("a"))).toHaveLength(1);
+  });
+
+  it("is not kept of a change that did not happen", async () => {
+    await using place = await VaultPlace.make();
+    await using vault = await place.open();
+    const input = { path: parseSecretPath("a"), value: utf8("x"), createdBy: "t", ifVersion: 7 };
+    await expect(vault.secrets.put(input, repeatable("device", 1))).rejects.toMatchObject({
+      code: "vault.version-conflict",
+    });
+    expect(vault.replies.lookup("device", requestId(1))).toBeUndefined();
+    expect(place.audit.entries).toHaveLength(0);
+  });
+
+  it("is forgotten after a day", async () => {
+    await using place = await VaultPlace.make();
+    await using vault = await place.open();
+    await putOnce(vault, repeatable("device", 1));
+    place.clock.advance(LIMITS.rememberedRepliesMs - 1);
+    expect(vault.replies.lookup("device", requestId(1))).toBeDefined();
+    place.clock.advance(1);
+    expect(vault.replies.lookup("device", requestId(1))).toBeUndefined();
+    expect(await putOnce(vault, repeatable("device", 1))).toBe(2);
+  });
+
+  it("makes room: of each principal only the newest are kept, also after a restart", async () => {
+    await using place = await VaultPlace.make();
+    const surplus = 40;
+    const isKept = (vault: Vault, index: number) =>
+      vault.replies.lookup("device", requestId(index)) !== undefined;
+    {
+      await using vault = await place.open();
+      await putOnce(vault, repeatable("other", 0));
+      const all = Array.from({ length: LIMITS.rememberedReplies + surplus }, (_, index) => index);
+      await Promise.all(all.map((index) => putOnce(vault, repeatable("device", index))));
+      expect(all.filter((index) => isKept(vault, index)).length).toBeLessThanOrEqual(
+        LIMITS.rememberedReplies,
+      );
+    }
+    await using vault = await place.open();
+    await putOnce(vault, repeatable("device", 5_000));
+    expect(isKept(vault, surplus)).toBe(false);
+    expect(isKept(vault, surplus + 1)).toBe(true);
+    expect(isKept(vault, 5_000)).toBe(true);
+    expect(vault.replies.lookup("other", requestId(0))).toBeDefined();
+  });
+});
+
+function device(more: Partial<NewDevice> = {}): NewDevice {
+  return {
+    ...{ id: "a".repeat(56), name: "laptop", role: "owner", kind: "cli", platform: "linux" },
+    ...{ identityKey: new Uint8Array(32).fill(1), spkiSha256: new Uint8Array(32).fill(2) },
+    ...{ pairedAt: 1_700_000_000_000, certificateExpiresAt: 1_702_592_000_000, certificateSerial: "0a" },
+    ...more,
+  };
+}
+
+describe("devices", () => {
+  it("survive reopening as they were", async () => {
+    await using place = await VaultPlace.make();
+    const phone = device({ id: "b".repeat(56), name: "phone", role: "member", pairedAt: 1_700_000_000_001 });
+    {
+      await using vault = await place.open();
+      await vault.devices.add(device(), event());
+      await vault.devices.add(phone, event());
+      await vault.devices.revoke(phone.id, 1_700_000_000_002, event());
+      const certificate = {
+        spkiSha256: new Uint8Array(32).fill(9),
+        certificateExpiresAt: 5,
+        certificateSerial: "0b",
+      };
+      await vault.devices.updateCertificate(device().id, certificate, event());
+    }
+    await using vault = await place.open();
+    expect(vault.devices.list()).toEqual([
+      {
+        ...device(),
+        ...{ state: "active", revokedAt: undefined },
+        ...{ spkiSha256: new Uint8Array(32).fill(9), certificateExpiresAt: 5, certificateSerial: "0b" },
+      },
+      { ...phone, state: "revoked", revokedAt: 1_700_000_000_002 },
+    ]);
+    expect(vault.devices.get(phone.id)?.state).toBe("revoked");
+    expect(vault.devices.get("nobody")).toBeUndefined();
+  });
+
+  it("are told to subscribers once they are on disk", async () => {
+    await using place = await VaultPlace.make();
+    await using vault = await place.open();
+    const heard: string[] = [];
+    {
+      using _subscription = vault.devices.subscribe(({ name, state }) => heard.push(`${name} ${state}`));
+      await vault.devices.add(device(), event());
+      await vault.devices.add(device({ id: "b".repeat(56), name: "phone" }), event());
+      await vault.devices.revoke(device().id, 1, event());
+    }
+    await vault.devices.revoke("b".repeat(56), 1, event()).catch(() => undefined);
+    expect(heard).toEqual(["laptop active", "phone active", "laptop revoked"]);
+  });
+
+  it("keep the last owner", async () => {
+    await using place = await VaultPlace.make();
+    await using vault = await place.open();
+    await vault.devices.add(device(), event());
+    await vault.devices.add(device({ id: "b".repeat(56), name: "phone", role: "member" }), event());
+    await expect(vault.devices.revoke(device().id, 1, event())).rejects.toMatchObject({
+      code: "device.last-owner",
+    });
+    await vault.devices.add(device({ id: "c".repeat(56), name: "desk" }), event());
+    const both = await Promise.allSettled([
+      vault.devices.revoke(device().id, 1, event()),
+      vault.devices.revoke("c".repeat(56), 1, event()),
+    ]);
+    expect(both.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
+  });
+
+  it("refuse another key, a taken name and a revoked device; take a renewed join", async () => {
+    await using place = await VaultPlace.make();
+    await using vault = await place.open();
+    await vault.devices.add(device(), event());
+    await vault.devices.add(device({ certificateSerial: "0c" }), event());
+    expect(vault.devices.get(device().id)?.certificateSerial).toBe("0c");
+    const otherKey = device({ identityKey: new Uint8Array(32).fill(7) });
+    await expect(vault.devices.add(otherKey, event())).rejects.toMatchObject({ code: "device.key-changed" });
+    const sameName = device({ id: "b".repeat(56) });
+    await expect(vault.devices.add(sameName, event())).rejects.toMatchObject({ code: "device.name-taken" });
+    await vault.devices.add(device({ id: "c".repeat(56), name: "desk" }), event());
+    await vault.devices.revoke(device().id, 1, event());
+    await expect(vault.devices.add(device(), event())).rejects.toMatchObject({ code: "device.revoked" });
+    const renewed = { spkiSha256: new Uint8Array(32), certificateExpiresAt: 1, certificateSerial: "0d" };
+    await expect(vault.devices.updateCertificate(device().id, renewed, event())).rejects.toMatchObject({
+      code: "device.revoked",
+    });
+    await expect(vault.devices.revoke("nobody", 1, event())).rejects.toMatchObject({
+      code: "device.not-found",
+    });
+    await vault.devices.add(sameName, event());
+  });
+
+  it("take no two of one name that are added together", async () => {
+    await using place = await VaultPlace.make();
+    await using vault = await place.open();
+    const both = await Promise.allSettled([
+      vault.devices.add(device(), event()),
+      vault.devices.add(device({ id: "b".repeat(56) }), event()),
+    ]);
+    expect(both.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
+  });
+});
+
+describe("settings", () => {
+  it("survive reopening, are listed by prefix, and can be removed", async () => {
+    await using place = await VaultPlace.make();
+    {
+      await using vault = await place.open();
+      for (const key of ["pairing/burnt", "pairing/paused", "epoch", "pairing"]) {
+        await vault.settings.set(key, utf8(key));
+      }
+      await vault.settings.remove("pairing/paused", event("unpaused"));
+    }
+    await using vault = await place.open();
+    expect(vault.settings.list("pairing/")).toEqual([{ key: "pairing/burnt", value: utf8("pairing/burnt") }]);
+    expect(vault.settings.list("").map(({ key }) => key)).toEqual(["epoch", "pairing", "pairing/burnt"]);
+    expect(vault.settings.get("pairing/paused")).toBeUndefined();
+    expect(place.audit.entries).toHaveLength(1);
+  });
+
+  it("count without losing a step", async () => {
+    await using place = await VaultPlace.make();
+    await using vault = await place.open();
+    const step = () => vault.settings.update("count", (value) => new Uint8Array([(value?.[0] ?? 0) + 1]));
+    await Promise.all(Array.from({ length: 30 }, step));
+    expect(vault.settings.get("count")).toEqual(new Uint8Array([30]));
+  });
+
+  it("refuse malformed keys and values that are too large", async () => {
+    await using place = await VaultPlace.make();
+    await using vault = await place.open();
+    await expect(vault.settings.set("", utf8("x"))).rejects.toThrow(RangeError);
+    await expect(vault.settings.set("ä", utf8("x"))).rejects.toThrow(RangeError);
+    const tooLarge = new Uint8Array(LIMITS.vaultSettingBytes + 1);
+    await expect(vault.settings.set("a", tooLarge)).rejects.toThrow(RangeError);
+  });
+});
+
+describe("what the vault seals for others", () => {
+  it("opens under the same label and nowhere else, also after a restart", async () => {
+    await using place = await VaultPlace.make();
+    await using other = await VaultPlace.make();
+    other.random.bytes(1);
+    await using stranger = await other.open();
+    let sealed: Uint8Array;
+    {
+      await using vault = await place.open();
+      sealed = vault.sealSmall("gatehouse/v1/ca/signing-key", utf8("a key"));
+      const [one, two] = [
+        vault.deriveKey("gatehouse/v1/audit/record"),
+        vault.deriveKey("gatehouse/v1/ca/signing-key"),
+      ];
+      expect(one.equals(two)).toBe(false);
+    }
+    await using vault = await place.open();
+    expect(vault.openSmall("gatehouse/v1/ca/signing-key", sealed)).toEqual(utf8("a key"));
+    expect(vault.openSmall("gatehouse/v1/audit/record", sealed)).toBeUndefined();
+    expect(stranger.openSmall("gatehouse/v1/ca/signing-key", sealed)).toBeUndefined();
+    sealed[40] = (sealed[40] ?? 0) ^ 1;
+    expect(vault.openSmall("gatehouse/v1/ca/signing-key", sealed)).toBeUndefined();
+  });
+});
