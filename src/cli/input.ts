@@ -86,7 +86,9 @@ async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
 async function* abortable(stream: Readable, signal: AbortSignal): AsyncIterable<Uint8Array> {
   const chunks: AsyncIterator<Uint8Array> = stream[Symbol.asyncIterator]();
   const aborted = new Promise<never>((_, reject) => {
-    signal.addEventListener("abort", () => reject(new Interrupted("interrupted")), { once: true });
+    const interrupt = () => reject(new Interrupted("interrupted"));
+    if (signal.aborted) interrupt();
+    else signal.addEventListener("abort", interrupt, { once: true });
   });
   aborted.catch(() => undefined);
   try {
