@@ -1,0 +1,50 @@
+export { PAIRING_ALPN, type PairingIdentity } from "./channel.ts";
+export { parsePairingCode } from "./code.ts";
+export {
+  type CpaceInput,
+  type CpaceKey,
+  type CpaceRole,
+  type CpaceRun,
+  cpaceGenerator,
+  generatorString,
+  lvCat,
+  startCpace,
+} from "./cpace.ts";
+export { framePairMessage, PairMessageDecoder } from "./framing.ts";
+export {
+  PairingInitiator,
+  type PairingInitiatorOptions,
+  type PairingResult,
+  type PairingSecret,
+} from "./initiator.ts";
+export { PairingLimiter, type PairingLimiterStore } from "./limiter.ts";
+export {
+  decodePairMessage,
+  encodePairMessage,
+  type PairingMode,
+  type PairMessage,
+} from "./messages.ts";
+export {
+  type Enroll,
+  type EnrollRequest,
+  type PairingOutput,
+  PairingResponder,
+  type PairingResponderOptions,
+} from "./responder.ts";
+export {
+  type JoinedPairing,
+  joinPairing,
+  type PairingStream,
+  type PairingStreamSink,
+  servePairing,
+} from "./stream.ts";
+export { formatPairingUri, isPairingUri, type PairingUri, parsePairingUri } from "./uri.ts";
+export {
+  type PairedDevice,
+  type PairingAttempt,
+  type PairingGrant,
+  PairingWindow,
+  type PairingWindowEvent,
+  type PairingWindowOptions,
+  type PairingWindowState,
+} from "./window.ts";
