@@ -1,0 +1,17 @@
+export {
+  type AgreementBinding,
+  type TlsBinding,
+  verifyAgreementBinding,
+  verifyTlsBinding,
+} from "./bindings.ts";
+export {
+  type DeviceId,
+  deviceIdOf,
+  fingerprintOf,
+  foldDeviceId,
+  formatDeviceId,
+  isDeviceId,
+  parseDeviceId,
+  shortDeviceId,
+} from "./device-id.ts";
+export { type AgreementIdentity, DeviceIdentity, type TlsIdentity } from "./device-identity.ts";
