@@ -48,7 +48,9 @@ export class DeviceRegistry<Row extends DeviceRow> {
     const matches = this.#matches(text);
     const [first] = matches;
     if (first === undefined) {
-      throw new GatehouseError("device.not-found", "no such device", { hint: "list them with: gatehouse device ls" });
+      throw new GatehouseError("device.not-found", "no such device", {
+        hint: "list them with: gatehouse device ls",
+      });
     }
     if (matches.length > 1) {
       throw new GatehouseError("device.ambiguous", `${matches.length} devices match`, {
@@ -69,7 +71,8 @@ export class DeviceRegistry<Row extends DeviceRow> {
     const caCertificates = this.#options.caCertificates();
     const leaf = inspectLeaf(chain, { caCertificates, gatehouseId, usage: "device", now });
     const row = store.get(leaf.deviceId);
-    if (row === undefined) throw new GatehouseError("device.unknown", "this gatehouse does not know this device");
+    if (row === undefined)
+      throw new GatehouseError("device.unknown", "this gatehouse does not know this device");
     if (row.state === "revoked") throw revoked(row);
     if (!equalBytes(row.spkiSha256, leaf.spkiSha256)) {
       throw new GatehouseError("device.key-changed", "this gatehouse knows this device by another key");
