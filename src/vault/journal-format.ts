@@ -20,7 +20,7 @@ import {
 } from "../crypto/index.ts";
 import { damaged } from "./damage.ts";
 import type { JournalPosition, StorageKeys } from "./storage-keys.ts";
-import { decodeTransaction, encodeTransaction, type Transaction } from "./transaction.ts";
+import { decodeTransaction, type EncodedTransaction, type Transaction } from "./transaction.ts";
 
 /**
  * A journal segment: a header, then groups, each one write. Nothing in it is ever rewritten.
@@ -45,6 +45,7 @@ const MAGIC = utf8("GHJ");
 const FORMAT = 1;
 const MAC_BYTES = 32;
 const GROUP_FIELDS_BYTES = 16;
+const SEQUENCE_BYTES = 8;
 const SEALED_MAX = LIMITS.vaultGroupBytes * 2 + SEALED_OVERHEAD_BYTES;
 
 export const SEGMENT_HEADER_BYTES = 3 + 1 + 16 + 8 + 8 + 8 + 32 + MAC_BYTES;
@@ -73,16 +74,21 @@ export interface GroupPlace {
 export function encodeGroup(
   keys: StorageKeys,
   place: GroupPlace,
-  transactions: readonly Transaction[],
+  transactions: readonly EncodedTransaction[],
   random: Random,
 ): { readonly bytes: Uint8Array; readonly chain: Uint8Array } {
   const writer = new ByteWriter();
-  for (const transaction of transactions) writer.prefixed(encodeTransaction(transaction));
+  for (const { transaction, statements } of transactions) {
+    writer
+      .u32(SEQUENCE_BYTES + statements.length)
+      .u64(transaction.sequence)
+      .raw(statements);
+  }
   const plaintext = writer.finish();
   const fields = new ByteWriter()
     .u32(plaintext.length + SEALED_OVERHEAD_BYTES)
     .u32(transactions.length)
-    .u64(transactions[0]?.sequence ?? 0)
+    .u64(transactions[0]?.transaction.sequence ?? 0)
     .finish();
   const header = concat(fields, groupMac(keys, place, fields));
   const sealed = sealOnce({

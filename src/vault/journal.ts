@@ -2,7 +2,7 @@ import { invariant, type Random } from "../core/index.ts";
 import { encodeGroup, encodeSegmentHeader, positionAfter } from "./journal-format.ts";
 import { segmentPath } from "./layout.ts";
 import type { JournalPosition, StorageKeys } from "./storage-keys.ts";
-import type { Transaction } from "./transaction.ts";
+import type { EncodedTransaction } from "./transaction.ts";
 import type { AppendHandle, VaultFiles } from "./vault-files.ts";
 
 /** A group that could not be made durable. */
@@ -30,6 +30,8 @@ export class Journal implements AsyncDisposable {
   #file: AppendHandle;
   #number: number;
   #position: JournalPosition;
+  /** Why nothing can be appended any more. */
+  #broken: unknown;
 
   private constructor(
     context: JournalContext,
@@ -76,11 +78,13 @@ export class Journal implements AsyncDisposable {
    * Makes the transactions durable, as one group in one write.
    * @throws JournalFailure
    */
-  async append(transactions: readonly Transaction[]): Promise<void> {
+  async append(transactions: readonly EncodedTransaction[]): Promise<void> {
+    if (this.#broken !== undefined) throw new JournalFailure("absent", this.#broken);
     const offset = this.#file.size;
     const place = { number: this.#number, offset, chain: this.#position.chain };
     const group = encodeGroup(this.#context.keys, place, transactions, this.#context.random);
-    const position = positionAfter(this.#position, transactions, group.chain);
+    const plain = transactions.map(({ transaction }) => transaction);
+    const position = positionAfter(this.#position, plain, group.chain);
     invariant(position !== undefined, "sequences rise");
     try {
       await this.#file.append(group.bytes);
@@ -97,13 +101,10 @@ export class Journal implements AsyncDisposable {
     this.#position = position;
   }
 
-  /** Begins the next segment; the one before it is then complete. */
+  /** Begins the next segment; the one before it is then complete. When it fails, the old one goes on. */
   async rotate(): Promise<void> {
-    const { files, dir, keys } = this.#context;
     const number = this.#number + 1;
-    const path = segmentPath(dir, number);
-    await files.create(path, encodeSegmentHeader(keys, number, this.#position));
-    const file = await files.openAppend(path);
+    const file = await this.#startSegment(number);
     const finished = this.#file;
     this.#file = file;
     this.#number = number;
@@ -112,6 +113,27 @@ export class Journal implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#file[Symbol.asyncDispose]();
+  }
+
+  async #startSegment(number: number): Promise<AppendHandle> {
+    const { files, dir, keys } = this.#context;
+    const path = segmentPath(dir, number);
+    try {
+      await files.create(path, encodeSegmentHeader(keys, number, this.#position));
+      return await files.openAppend(path);
+    } catch (failure) {
+      await this.#withdraw(path);
+      throw failure;
+    }
+  }
+
+  /** A next segment that is there after all would contradict whatever is appended to this one. */
+  async #withdraw(path: string): Promise<void> {
+    try {
+      await this.#context.files.remove(path);
+    } catch (failure) {
+      this.#broken = failure;
+    }
   }
 
   async #cutBack(sizeBytes: number): Promise<boolean> {

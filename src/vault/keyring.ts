@@ -76,12 +76,7 @@ export async function createKeyring(input: {
   const id = random.bytes(ID_BYTES);
   const provided = await provider.create(hex(id));
   const head = new ByteWriter().raw(MAGIC).u8(FORMAT).raw(id).u64(input.createdAt).finish();
-  const plaintext = new ByteWriter()
-    .u16(1)
-    .u32(1)
-    .raw(random.bytes(KEY_BYTES))
-    .raw(random.bytes(KEY_BYTES))
-    .finish();
+  const plaintext = firstKeyring(random);
   try {
     const keyring = parseKeyring(hex(id), plaintext);
     const body = new ByteWriter()
@@ -91,6 +86,16 @@ export async function createKeyring(input: {
     return { keyring, file: finishFile(body.finish(), keyring.root) };
   } finally {
     plaintext.fill(0);
+  }
+}
+
+function firstKeyring(random: Random): Uint8Array {
+  const [kek, root] = [random.bytes(KEY_BYTES), random.bytes(KEY_BYTES)];
+  try {
+    return new ByteWriter().u16(1).u32(1).raw(kek).raw(root).finish();
+  } finally {
+    kek.fill(0);
+    root.fill(0);
   }
 }
 

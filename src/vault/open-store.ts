@@ -75,7 +75,7 @@ export async function openStore(
   const store = new SqlStore({ ...input, image, journal, checkpoints, sequence });
   resources.move();
   const report = reportOf(recovered, { cutBytes, heardThrough });
-  input.logger.info("vault-open", { ...report, sequence: position.sequence });
+  logReport(input.logger, report, folder.strangers.length);
   return { store, report };
 }
 
@@ -111,4 +111,10 @@ function reportOf(
 ): StartupReport {
   const isBehindAudit = heardThrough > position.sequence;
   return { snapshot, replayed, cutBytes, isBehindAudit, handedOver: transactions.length };
+}
+
+function logReport(logger: Logger, report: StartupReport, strangers: number): void {
+  logger.info("vault-open", { ...report });
+  if (report.isBehindAudit) logger.error("vault-behind-audit", { cutBytes: report.cutBytes });
+  if (strangers > 0) logger.warn("vault-strange-files", { count: strangers });
 }

@@ -7,7 +7,7 @@ import type { Image, ListRange, StoredRecord } from "./image.ts";
 import { type Journal, JournalFailure } from "./journal.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
 import type { Plan, StoreListener, VaultState, VaultStore } from "./store.ts";
-import type { Change, Space, Transaction } from "./transaction.ts";
+import { type Change, encodeStatements, type Space, type Transaction } from "./transaction.ts";
 
 export interface SqlStoreParts {
   readonly image: Image;
@@ -23,14 +23,12 @@ export interface SqlStoreParts {
 interface Waiting {
   readonly changes: readonly Change[];
   readonly events: readonly Uint8Array[];
-  readonly sizeBytes: number;
+  readonly statements: Uint8Array;
   readonly settle: (failure: GatehouseError | undefined) => void;
 }
 
 /** How long a full disk is left alone before one mutation is let through to try again. */
 const RETRY_MS = 5_000;
-/** What a transaction takes in the journal beside bodies and events; generous. */
-const OVERHEAD_BYTES = 512;
 
 /**
  * The engine: records in SQLite in memory, durability by the journal. *Journal first, then apply*: a group of
@@ -140,8 +138,10 @@ export class SqlStore implements VaultStore {
   }
 
   async #commit(changes: readonly Change[], events: readonly Uint8Array[]): Promise<void> {
+    // Encoded here: what cannot be written is its caller's mistake, not the whole group's.
+    const statements = encodeStatements(changes, events);
     const failure = await new Promise<GatehouseError | undefined>((settle) => {
-      this.#waiting.push({ changes, events, sizeBytes: sizeOf(changes, events), settle });
+      this.#waiting.push({ changes, events, statements, settle });
       this.#writing ??= this.#write();
     });
     if (failure !== undefined) throw failure;
@@ -158,8 +158,8 @@ export class SqlStore implements VaultStore {
     let count = 0;
     let sizeBytes = 0;
     for (const waiting of this.#waiting) {
-      if (count > 0 && sizeBytes + waiting.sizeBytes > LIMITS.vaultGroupBytes) break;
-      sizeBytes += waiting.sizeBytes;
+      if (count > 0 && sizeBytes + waiting.statements.length > LIMITS.vaultGroupBytes) break;
+      sizeBytes += waiting.statements.length;
       count += 1;
     }
     return this.#waiting.splice(0, count);
@@ -171,22 +171,34 @@ export class SqlStore implements VaultStore {
       for (const { settle } of group) settle(failure);
       return;
     }
-    const transactions = group.map(({ changes, events }, index) => ({
-      ...{ sequence: this.#sequence + 1 + index, changes, events },
+    const encoded = group.map(({ changes, events, statements }, index) => ({
+      ...{ transaction: { sequence: this.#sequence + 1 + index, changes, events }, statements },
     }));
     try {
-      await this.#parts.journal.append(transactions);
+      await this.#parts.journal.append(encoded);
     } catch (failure) {
       this.#refuse(group, failure);
       return;
     }
     this.#sequence += group.length;
+    const transactions = encoded.map(({ transaction }) => transaction);
+    try {
+      this.#show(transactions);
+    } catch (cause) {
+      // On disk, but not in memory, which may be full: a restart shows it.
+      this.#stop("a stored change could not be taken into memory", cause);
+      for (const { settle } of group) settle(outcomeUnknown(cause));
+      return;
+    }
+    this.#handOver(group, transactions);
+    await this.#parts.checkpoints.afterGroup(group.length, () => this.#handingOver);
+  }
+
+  #show(transactions: readonly Transaction[]): void {
     this.#parts.image.apply(transactions);
     this.#durable = this.#sequence;
     this.#recovered();
     for (const transaction of transactions) for (const listener of this.#listeners) listener(transaction);
-    this.#handOver(group, transactions);
-    await this.#parts.checkpoints.afterGroup(group.length, () => this.#handingOver);
   }
 
   /** The next group does not wait for the audit log; its callers do. */
@@ -230,11 +242,6 @@ export class SqlStore implements VaultStore {
     this.#retryAtMs = undefined;
     this.#parts.logger.info("vault-writable-again");
   }
-}
-
-function sizeOf(changes: readonly Change[], events: readonly Uint8Array[]): number {
-  const bodies = changes.reduce((sum, change) => sum + (change.kind === "put" ? change.body.length : 0), 0);
-  return events.reduce((sum, event) => sum + event.length, bodies) + OVERHEAD_BYTES * (changes.length + 1);
 }
 
 function readOnly(reason: string): GatehouseError<"vault.read-only"> {

@@ -20,6 +20,12 @@ export type Change =
 
 export type Space = "secret" | "version" | "value" | "reply" | "device" | "setting";
 
+/** A transaction about to be written, with its encoded statements. */
+export interface EncodedTransaction {
+  readonly transaction: Transaction;
+  readonly statements: Uint8Array;
+}
+
 export interface Transaction {
   /** Unique and rising; the revision of every record it wrote. */
   readonly sequence: number;
@@ -39,13 +45,18 @@ const KEY = /^[\x21-\x7e]{1,1024}$/;
 const BODY_MAX = LIMITS.messageBytes + 65_536;
 const EVENT_MAX = 1_048_576;
 
-/** @throws RangeError when a key is not 1 to 1 024 printable ASCII characters, or a body is too large. */
-export function encodeTransaction({ sequence, changes, events }: Transaction): Uint8Array {
-  const writer = new ByteWriter().u64(sequence).u16(changes.length);
+/**
+ * Everything of a transaction that follows its sequence, encoded before the sequence is known.
+ * @throws RangeError when a key is not 1 to 1 024 printable ASCII characters, or something is too large.
+ */
+export function encodeStatements(changes: readonly Change[], events: readonly Uint8Array[]): Uint8Array {
+  const writer = new ByteWriter().u16(changes.length);
   for (const change of changes) writeChange(writer, change);
   writer.u16(events.length);
-  for (const event of events) writer.prefixed(event);
-  return writer.finish();
+  for (const event of events) writer.prefixed(checkedEvent(event));
+  const bytes = writer.finish();
+  if (bytes.length > LIMITS.vaultGroupBytes) throw new RangeError(`transaction: ${bytes.length} bytes`);
+  return bytes;
 }
 
 /** @throws MalformedBytes unless `bytes` is exactly one transaction. Bodies and events are views of `bytes`. */
@@ -66,6 +77,11 @@ function writeChange(writer: ByteWriter, change: Change): void {
   if (change.kind === "delete") return;
   if (change.body.length > BODY_MAX) throw new RangeError(`transaction: body of ${change.body.length} bytes`);
   writer.prefixed(change.body);
+}
+
+function checkedEvent(event: Uint8Array): Uint8Array {
+  if (event.length > EVENT_MAX) throw new RangeError(`transaction: event of ${event.length} bytes`);
+  return event;
 }
 
 function readChange(reader: ByteReader): Change {

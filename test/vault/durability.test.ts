@@ -1,8 +1,8 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { fromUtf8 } from "../../src/core/index.ts";
-import { localCheckpointer, threadCheckpointer } from "../../src/vault/index.ts";
+import { fromUtf8, utf8 } from "../../src/core/index.ts";
+import { localCheckpointer, parseSecretPath, threadCheckpointer } from "../../src/vault/index.ts";
 import { FaultyFiles } from "./faulty-files.ts";
 import { event, MemoryAudit, put, read, remove, VaultPlace } from "./support.ts";
 
@@ -56,6 +56,21 @@ describe("changes that arrive together", () => {
     await vault[Symbol.asyncDispose]();
     expect(await writing).toEqual([1, 1, 1, 1, 1, 1, 1, 1]);
     await expect(put(vault, "late", "x")).rejects.toMatchObject({ code: "rpc.draining" });
+  });
+});
+
+describe("a change that cannot be written down", () => {
+  it("fails alone, and the vault goes on", async () => {
+    await using place = await VaultPlace.make();
+    await using vault = await place.open();
+    const huge = { path: parseSecretPath("a"), value: utf8("x"), createdBy: "t" };
+    const [bad, good] = await Promise.allSettled([
+      vault.secrets.put(huge, { audit: new Uint8Array(2_000_000) }),
+      put(vault, "b", "1"),
+    ]);
+    expect(bad).toMatchObject({ status: "rejected", reason: expect.any(RangeError) });
+    expect(good).toMatchObject({ status: "fulfilled", value: 1 });
+    expect(await put(vault, "a", "1")).toBe(1);
   });
 });
 
@@ -144,7 +159,7 @@ describe("the audit log", () => {
       [3, ["remove a"]],
     ]);
     const version = await vault.secrets.put(
-      { path: "c" as never, value: new Uint8Array(), createdBy: "t" },
+      { path: parseSecretPath("c"), value: new Uint8Array(), createdBy: "t" },
       { audit: (result) => new Uint8Array([result.version]) },
     );
     expect(place.audit.entries.at(-1)?.events).toEqual([new Uint8Array([version.version])]);
@@ -268,6 +283,32 @@ describe("a checkpoint", () => {
     expect((await readdir(place.dir)).filter((name) => name.startsWith("snapshot"))).toHaveLength(1);
     await using vault = await place.open();
     expect(await read(vault, "a")).toBe("4");
+  });
+
+  it("that cannot begin a new segment leaves the old one growing", async () => {
+    await using place = await VaultPlace.make();
+    const files = new FaultyFiles();
+    {
+      await using vault = await place.open({ files, limits: { journalTransactions: 1 } });
+      files.faults.set("create", "ENOSPC");
+      for (let index = 0; index < 3; index += 1) await put(vault, "a", `${index}`);
+      expect(vault.state).toEqual({ kind: "serving" });
+    }
+    await using vault = await place.open();
+    expect(await read(vault, "a")).toBe("2");
+  });
+
+  it("that cannot take back a segment it could not begin stops all changes", async () => {
+    await using place = await VaultPlace.make();
+    const files = new FaultyFiles();
+    {
+      await using vault = await place.open({ files, limits: { journalTransactions: 0 } });
+      files.faults.set("create", "EIO").set("remove", "EIO");
+      await put(vault, "a", "1");
+      await expect(put(vault, "a", "2")).rejects.toMatchObject({ code: "vault.read-only" });
+    }
+    await using vault = await place.open();
+    expect(await read(vault, "a")).toBe("1");
   });
 
   it("that was cut short before its cleaning up is finished by the next open", async () => {
