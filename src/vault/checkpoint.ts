@@ -3,7 +3,7 @@ import { damaged } from "./damage.ts";
 import { Image } from "./image.ts";
 import { segmentPath, snapshotPath } from "./layout.ts";
 import { loadSegment, loadSnapshot } from "./recovery.ts";
-import { sealSnapshot } from "./snapshot-format.ts";
+import { type Snapshot, sealSnapshot } from "./snapshot-format.ts";
 import { firstPosition, type JournalPosition, type StorageKeys } from "./storage-keys.ts";
 import type { VaultFiles } from "./vault-files.ts";
 
@@ -28,20 +28,25 @@ export async function makeSnapshot(
   task: CheckpointTask,
   { files, random }: { readonly files: VaultFiles; readonly random: Random },
 ): Promise<JournalPosition> {
-  const { dir, keys, from, to } = task;
+  const { dir, keys, to } = task;
+  const snapshot = await replayed(task, files);
+  await files.replace(snapshotPath(dir, to), sealSnapshot({ keys, number: to, snapshot, random }));
+  // The old snapshot goes once this one is known to open.
+  await loadSnapshot({ files, dir, keys }, to);
+  return snapshot.position;
+}
+
+async function replayed({ dir, keys, from, to }: CheckpointTask, files: VaultFiles): Promise<Snapshot> {
   const input = { files, dir, keys };
   const base = from === undefined ? undefined : await loadSnapshot(input, from);
-  const image = await Image.open(base?.image);
+  using image = await Image.open(base?.image);
   let position = base?.position ?? firstPosition(keys.vaultId);
   for (let number = from ?? 1; number < to; number += 1) {
     const { end } = await loadSegment({ ...input, number, before: position, image });
-    if (end.torn !== undefined)
+    if (end.torn !== undefined) {
       throw damaged(segmentPath(dir, number), end.torn.offset, "it ends inside a group");
+    }
     position = end.position;
   }
-  const snapshot = { position, image: image.toBytes() };
-  await files.replace(snapshotPath(dir, to), sealSnapshot({ keys, number: to, snapshot, random }));
-  // The old snapshot goes once this one is known to open.
-  await loadSnapshot(input, to);
-  return position;
+  return { position, image: image.toBytes() };
 }

@@ -127,11 +127,9 @@ export class Image implements Disposable {
     }
   }
 
-  /** The database file, and the end of this image: sql.js frees every statement on the way. */
+  /** The database file. The last thing asked of an image: sql.js frees every statement on the way. */
   toBytes(): Uint8Array {
-    const bytes = this.#database.export();
-    this[Symbol.dispose]();
-    return bytes;
+    return this.#database.export();
   }
 
   [Symbol.dispose](): void {

@@ -59,8 +59,9 @@ export class Vault implements AsyncDisposable {
   readonly replies: RememberedReplies;
   /** What opening found and did. */
   readonly report: StartupReport;
+  /** The engine below: for what looks at records as such, like its conformance tests. */
+  readonly store: VaultStore;
   readonly #keyring: Keyring;
-  readonly #store: VaultStore;
   readonly #random: Random;
 
   private constructor(parts: {
@@ -75,7 +76,7 @@ export class Vault implements AsyncDisposable {
     this.id = keyring.vaultId;
     this.report = parts.report;
     this.#keyring = keyring;
-    this.#store = store;
+    this.store = store;
     this.#random = random;
     this.replies = new RememberedReplies(store, clock);
     const mutations = new Mutations(store, this.replies);
@@ -121,12 +122,12 @@ export class Vault implements AsyncDisposable {
   }
 
   get state(): VaultState {
-    return this.#store.state;
+    return this.store.state;
   }
 
   /** Of the newest durable transaction. */
   get sequence(): number {
-    return this.#store.sequence;
+    return this.store.sequence;
   }
 
   /** A key for one purpose, gone when the vault's key is gone. */
@@ -145,7 +146,7 @@ export class Vault implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#store[Symbol.asyncDispose]();
+    await this.store[Symbol.asyncDispose]();
   }
 
   #smallContext(label: Label) {
