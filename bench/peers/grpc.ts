@@ -1,0 +1,79 @@
+/** The named peer: `@grpc/grpc-js`, mutual TLS, a bare unary echo of raw bytes (no protobuf to slow it). */
+import * as grpc from "@grpc/grpc-js";
+import {
+  type Caller,
+  type ContenderClient,
+  type EchoServer,
+  PAYLOAD_BYTES,
+  SERVER_NAME,
+  type TlsMaterial,
+} from "../contender.ts";
+
+const ECHO_PATH = "/bench.Echo/Echo";
+const asIs = (bytes: Buffer): Buffer => bytes;
+
+export async function serveGrpcEcho(tls: TlsMaterial): Promise<EchoServer> {
+  const server = new grpc.Server();
+  server.addService(
+    {
+      echo: {
+        path: ECHO_PATH,
+        requestStream: false,
+        responseStream: false,
+        requestSerialize: asIs,
+        requestDeserialize: asIs,
+        responseSerialize: asIs,
+        responseDeserialize: asIs,
+      },
+    },
+    {
+      echo: (call: grpc.ServerUnaryCall<Buffer, Buffer>, answer: grpc.sendUnaryData<Buffer>) =>
+        answer(null, call.request),
+    },
+  );
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync("127.0.0.1:0", serverCredentials(tls), (failure, bound) =>
+      failure === null ? resolve(bound) : reject(failure),
+    );
+  });
+  return {
+    port,
+    [Symbol.asyncDispose]: async () => server.forceShutdown(),
+  };
+}
+
+export function grpcClient(tls: TlsMaterial, port: number): ContenderClient {
+  return { connect: async () => connect(tls, port) };
+}
+
+async function connect(tls: TlsMaterial, port: number): Promise<Caller> {
+  const client = new grpc.Client(`127.0.0.1:${port}`, clientCredentials(tls), {
+    "grpc.ssl_target_name_override": SERVER_NAME,
+    "grpc.default_authority": SERVER_NAME,
+    // Each client its own connection: a cold start must not ride on an earlier one.
+    "grpc.use_local_subchannel_pool": 1,
+  });
+  return {
+    call: (operation) => echo(client, Buffer.alloc(PAYLOAD_BYTES[operation], 7)),
+    [Symbol.asyncDispose]: async () => client.close(),
+  };
+}
+
+function echo(client: grpc.Client, payload: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    client.makeUnaryRequest(ECHO_PATH, asIs, asIs, payload, (failure, reply) => {
+      if (failure !== null) reject(failure);
+      else if (reply?.length !== payload.length) reject(new Error("grpc-js: the echo has another length"));
+      else resolve();
+    });
+  });
+}
+
+function serverCredentials({ ca, certificate, key }: TlsMaterial): grpc.ServerCredentials {
+  const pair = { private_key: Buffer.from(key), cert_chain: Buffer.from(certificate) };
+  return grpc.ServerCredentials.createSsl(Buffer.from(ca), [pair], true);
+}
+
+function clientCredentials({ ca, certificate, key }: TlsMaterial): grpc.ChannelCredentials {
+  return grpc.credentials.createSsl(Buffer.from(ca), Buffer.from(key), Buffer.from(certificate));
+}

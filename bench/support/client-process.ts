@@ -1,0 +1,45 @@
+/** A contender's client in its own process: told whom to reach, then told what to measure. */
+import type { Caller, ContenderClient } from "../contender.ts";
+import { grpcClient } from "../peers/grpc.ts";
+import { matrixaiClient } from "../peers/matrixai.ts";
+import { coldStarts, type LoadOrder, load } from "./load.ts";
+import type { Target } from "./targets.ts";
+import { answerRequests } from "./worker-process.ts";
+
+export type ClientRequest =
+  | { readonly kind: "target"; readonly target: Target }
+  | { readonly kind: "load"; readonly order: LoadOrder }
+  | { readonly kind: "cold"; readonly count: number };
+
+let client: ContenderClient | undefined;
+let caller: Caller | undefined;
+
+answerRequests(async (request) => {
+  const order = request as ClientRequest;
+  switch (order.kind) {
+    case "target":
+      client = await clientOf(order.target);
+      caller = await client.connect();
+      return {};
+    case "load":
+      if (caller === undefined) throw new Error("load before target");
+      return load(caller, order.order);
+    case "cold":
+      if (client === undefined) throw new Error("cold before target");
+      return { samplesMs: await coldStarts(client, order.count) };
+  }
+});
+
+async function clientOf(target: Target): Promise<ContenderClient> {
+  switch (target.peer) {
+    case "grpc-js":
+      return grpcClient(target.tls, target.port);
+    case "matrixai":
+      return matrixaiClient(target.tls, target.port);
+    case "gatehouse": {
+      // Loaded only here: the peers run without our build.
+      const { gatehouseClient } = await import("../peers/gatehouse.ts");
+      return gatehouseClient(target);
+    }
+  }
+}

@@ -1,0 +1,68 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+
+const GRACE_MS = 2_000;
+
+/** A TypeScript module in a process of its own that answers one request at a time over Node's IPC channel. */
+export class WorkerProcess implements AsyncDisposable {
+  readonly #child: ChildProcess;
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+  }
+
+  static start(module: URL): WorkerProcess {
+    const child = fork(fileURLToPath(module), [], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
+    return new WorkerProcess(child);
+  }
+
+  /** @throws what the worker threw, by message, or that it ended without an answer. */
+  async ask(request: object): Promise<unknown> {
+    const answered = new AbortController();
+    const { signal } = answered;
+    const gone = once(this.#child, "exit", { signal }).then(() => {
+      throw new Error(`worker ${this.#child.pid} ended without an answer`);
+    });
+    const answer = once(this.#child, "message", { signal });
+    this.#child.send(request);
+    try {
+      const [message]: unknown[] = await Promise.race([answer, gone]);
+      if (isFailure(message)) throw new Error(message.failure);
+      return message;
+    } finally {
+      answered.abort();
+      // Aborting rejects whichever of the two lost.
+      await Promise.allSettled([answer, gone]);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await stopChild(this.#child);
+  }
+}
+
+/** SIGTERM, and SIGKILL for one that does not listen; resolves when the process is gone. */
+export async function stopChild(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+  const gone = once(child, "exit");
+  child.kill("SIGTERM");
+  const timer = setTimeout(() => child.kill("SIGKILL"), GRACE_MS);
+  await gone;
+  clearTimeout(timer);
+}
+
+/** The worker's side: answers each request with what `handle` returns, and ends when the parent does. */
+export function answerRequests(handle: (request: unknown) => Promise<object>): void {
+  process.on("message", (request) => {
+    void handle(request).then(
+      (reply) => process.send?.(reply),
+      (failure: unknown) => process.send?.({ failure: String(failure) }),
+    );
+  });
+  process.on("disconnect", () => process.exit(0));
+}
+
+function isFailure(message: unknown): message is { readonly failure: string } {
+  return typeof message === "object" && message !== null && "failure" in message;
+}

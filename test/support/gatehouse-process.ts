@@ -1,0 +1,233 @@
+/** The real command line in real processes, each install in directories of its own. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { EventEmitter, once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { fileURLToPath } from "node:url";
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+export const MAIN_PATH = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+
+const COMMAND_MS = 30_000;
+const READY_MS = 30_000;
+
+/** One install: a home and the HOME and XDG directories around it, all gone on disposal. */
+export class Install implements AsyncDisposable {
+  readonly root: string;
+  /** What `--home` names. */
+  readonly home: string;
+
+  private constructor(root: string) {
+    this.root = root;
+    this.home = join(root, "home");
+  }
+
+  static async create(): Promise<Install> {
+    if (!existsSync(MAIN_PATH)) throw new Error(`${MAIN_PATH} is missing: run npm run build first`);
+    return new Install(await mkdtemp(join(tmpdir(), "gatehouse-")));
+  }
+
+  /** Nothing of the caller's own environment but the search path. */
+  get env(): NodeJS.ProcessEnv {
+    return {
+      PATH: process.env["PATH"],
+      HOME: this.root,
+      TMPDIR: this.root,
+      XDG_STATE_HOME: join(this.root, "state"),
+      XDG_CONFIG_HOME: join(this.root, "config"),
+      XDG_CACHE_HOME: join(this.root, "cache"),
+      XDG_DATA_HOME: join(this.root, "data"),
+      XDG_RUNTIME_DIR: join(this.root, "run"),
+    };
+  }
+
+  /** Starts `gatehouse ARGS --home HOME`; the caller stops it. */
+  spawn(args: readonly string[]): ChildProcess {
+    return spawn(process.execPath, [MAIN_PATH, ...args, "--home", this.home], {
+      env: this.env,
+      stdio: ["pipe", "pipe", "pipe"],
+    });
+  }
+
+  /** Runs one command to its end. */
+  async run(args: readonly string[], input: string | Uint8Array = ""): Promise<CommandResult> {
+    const child = this.spawn(args);
+    const timer = setTimeout(() => child.kill("SIGKILL"), COMMAND_MS);
+    const stdout = collect(child.stdout);
+    const stderr = collect(child.stderr);
+    // A command that ends without reading its input closes the pipe; its exit code is what counts.
+    child.stdin?.on("error", () => undefined).end(input);
+    const [exitCode]: unknown[] = await once(child, "close");
+    clearTimeout(timer);
+    return new CommandResult(args, exitCode, await stdout, (await stderr).toString());
+  }
+
+  /** `run` with `--json`, which must end with 0; answers the document. */
+  async json(args: readonly string[], input: string | Uint8Array = ""): Promise<JsonObject> {
+    const result = await this.run([...args, "--json"], input);
+    if (result.exitCode !== 0) throw new Error(`not done: ${result.describe()}`);
+    return result.document;
+  }
+
+  /** `run` with `--json`; answers exit status and error code, however it ended. */
+  async outcome(args: readonly string[], input: string | Uint8Array = ""): Promise<Outcome> {
+    const result = await this.run([...args, "--json"], input);
+    return { exit: result.exitCode, code: result.errorCode };
+  }
+
+  /** Starts the daemon on a free port and waits until it is ready. @throws when it ends instead. */
+  async serve(args: readonly string[] = []): Promise<Daemon> {
+    const daemon = new Daemon(this.spawn(["serve", "--json", "--listen", "127.0.0.1:0", ...args]));
+    try {
+      const { quic } = await daemon.event("ready");
+      if (typeof quic !== "string") throw new Error("the ready line has no address");
+      daemon.address = quic;
+      return daemon;
+    } catch (failure) {
+      await daemon[Symbol.asyncDispose]();
+      throw failure;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.root, { recursive: true, force: true });
+  }
+}
+
+export interface Outcome {
+  readonly exit: unknown;
+  readonly code: string | undefined;
+}
+
+export class CommandResult {
+  readonly args: readonly string[];
+  /** Null when a signal ended it. */
+  readonly exitCode: unknown;
+  readonly stdout: Buffer;
+  readonly stderr: string;
+
+  constructor(args: readonly string[], exitCode: unknown, stdout: Buffer, stderr: string) {
+    this.args = args;
+    this.exitCode = exitCode;
+    this.stdout = stdout;
+    this.stderr = stderr;
+  }
+
+  /** The one JSON document on standard output. @throws when there is anything else. */
+  get document(): JsonObject {
+    const output = this.stdout.toString();
+    if (!/^\{[^\n]*\}\n$/.test(output)) throw new Error(`not one JSON line: ${this.describe()}`);
+    return parseObject(output);
+  }
+
+  get errorCode(): string | undefined {
+    const line = this.stdout.toString().trimEnd().split("\n").at(-1) ?? "";
+    if (!line.startsWith("{")) return undefined;
+    const { error } = parseObject(line);
+    return isObject(error) && typeof error["code"] === "string" ? error["code"] : undefined;
+  }
+
+  describe(): string {
+    return `gatehouse ${this.args.join(" ")} ended with ${String(this.exitCode)}\n${this.stdout.toString()}\n${this.stderr}`;
+  }
+}
+
+/** A long-running command that speaks JSON lines; killed on disposal if it still runs. */
+export class Daemon implements AsyncDisposable {
+  /** HOST:PORT of its QUIC door. */
+  address = "";
+  readonly #child: ChildProcess;
+  readonly #events: JsonObject[] = [];
+  readonly #news = new EventEmitter();
+  readonly #ended: Promise<unknown>;
+  #stderr = "";
+
+  /** Takes the process. */
+  constructor(child: ChildProcess) {
+    this.#child = child;
+    this.#ended = once(child, "close").then(([code]: unknown[]) => {
+      this.#news.emit("news");
+      return code;
+    });
+    child.stderr?.on("data", (chunk: Buffer) => {
+      this.#stderr += chunk.toString();
+    });
+    if (child.stdout === null) throw new TypeError("Daemon: standard output is not a pipe");
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      this.#events.push(parseObject(line));
+      this.#news.emit("news");
+    });
+  }
+
+  get pid(): number {
+    if (this.#child.pid === undefined) throw new Error("the process did not start");
+    return this.#child.pid;
+  }
+
+  get port(): number {
+    return Number(this.address.slice(this.address.lastIndexOf(":") + 1));
+  }
+
+  get stderr(): string {
+    return this.#stderr;
+  }
+
+  get isRunning(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** The first line with this `event`, already come or still to come. @throws when the process ends first. */
+  async event(name: string): Promise<JsonObject> {
+    const signal = AbortSignal.timeout(READY_MS);
+    for (;;) {
+      const found = this.#events.find(({ event }) => event === name);
+      if (found !== undefined) return found;
+      if (!this.isRunning) throw new Error(`ended before its ${name} event:\n${this.#stderr}`);
+      await once(this.#news, "news", { signal });
+    }
+  }
+
+  /** Sends `signal` and answers the exit code: null when the signal itself ended it. */
+  async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<unknown> {
+    this.#child.kill(signal);
+    return this.#ended;
+  }
+
+  /** The exit code, when it ends by itself. */
+  async ended(): Promise<unknown> {
+    return this.#ended;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.isRunning) await this.stop("SIGKILL");
+    else await this.#ended;
+  }
+}
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** @throws when `value` is not text. */
+export function text(value: unknown): string {
+  if (typeof value !== "string") throw new TypeError(`expected text, got ${JSON.stringify(value)}`);
+  return value;
+}
+
+function parseObject(line: string): JsonObject {
+  const value: unknown = JSON.parse(line);
+  if (!isObject(value)) throw new Error(`not a JSON object: ${line}`);
+  return value;
+}
+
+async function collect(stream: Readable | null): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  stream?.on("data", (chunk: Buffer) => chunks.push(chunk));
+  if (stream !== null) await once(stream, "close");
+  return Buffer.concat(chunks);
+}
