@@ -31,18 +31,18 @@ export interface Codec<Fields, Message> {
 }
 
 /** One RPC method as the schema states it; \`path\` is gRPC's \`/package.Service/Method\`. */
-export interface MethodDefinition<RequestFields, Request, ResponseFields, Response> {
+export interface MethodDefinition<Kind extends MethodKind, RequestFields, Request, ResponseFields, Response> {
   readonly path: string;
-  readonly kind: MethodKind;
+  readonly kind: Kind;
   /** \`idempotency_level = NO_SIDE_EFFECTS\`: may be retried freely and travel in early data. */
   readonly hasNoSideEffects: boolean;
   readonly request: Codec<RequestFields, Request>;
   readonly response: Codec<ResponseFields, Response>;
 }
 
-function define<RequestFields, Request, ResponseFields, Response>(
-  method: MethodDefinition<RequestFields, Request, ResponseFields, Response>,
-): MethodDefinition<RequestFields, Request, ResponseFields, Response> {
+function define<Kind extends MethodKind, RequestFields, Request, ResponseFields, Response>(
+  method: MethodDefinition<Kind, RequestFields, Request, ResponseFields, Response>,
+): MethodDefinition<Kind, RequestFields, Request, ResponseFields, Response> {
   return method;
 }
 

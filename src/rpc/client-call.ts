@@ -1,0 +1,174 @@
+import { GatehouseError, isGatehouseError } from "../core/index.ts";
+import { errorOf } from "./close.ts";
+import type { Deadlines, Expiring } from "./deadlines.ts";
+import { badFrame, type Frame } from "./frame.ts";
+import { FrameDecoder } from "./frame-decoder.ts";
+import { type CallStream, RESET, type StreamSink } from "./stream.ts";
+
+/** Where a call's answer goes. */
+export interface Receiver {
+  /** Whether the next message may be delivered. */
+  readonly isWanting: boolean;
+  /** A view: decode before returning. @throws GatehouseError when the message is not welcome. */
+  deliver(message: Uint8Array): void;
+  /** The last call, and always made; undefined when the gatehouse closed with success. */
+  end(error: GatehouseError | undefined): void;
+}
+
+/** The caller's end of one call. It ends exactly once: by close, failure, deadline or cancellation. */
+export class ClientCall implements StreamSink, Expiring {
+  readonly #deadlines: Deadlines;
+  readonly #receiver: Receiver;
+  readonly #decoder = new FrameDecoder();
+  #stream: CallStream | undefined;
+  #expiryTick: number | undefined;
+  #stopListening: (() => void) | undefined;
+  #hasPeerEnded = false;
+  #isPaused = false;
+  #isOver = false;
+  #hasFinished = false;
+  #onDrain: (() => void) | undefined;
+
+  constructor(deadlines: Deadlines, receiver: Receiver) {
+    this.#deadlines = deadlines;
+    this.#receiver = receiver;
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Bounds the call in time and by the caller's signal, before there is a stream. */
+  limit(deadlineMs: number, signal: AbortSignal | undefined): void {
+    this.#expiryTick = this.#deadlines.add(this, deadlineMs);
+    if (signal === undefined) return;
+    const cancel = () => this.cancel(signal.reason);
+    if (signal.aborted) {
+      cancel();
+      return;
+    }
+    signal.addEventListener("abort", cancel, { once: true });
+    this.#stopListening = () => signal.removeEventListener("abort", cancel);
+  }
+
+  /** Takes the call's stream; false, and the stream is reset, when the call is over already. */
+  use(stream: CallStream): boolean {
+    if (this.#isOver) {
+      stream.reset(RESET.cancelled);
+      return false;
+    }
+    this.#stream = stream;
+    stream.attach(this);
+    return !this.#isOver;
+  }
+
+  /** Waits where the stream is full. False when the call is over and there is nothing more to send. */
+  async send(bytes: Uint8Array, fin: boolean): Promise<boolean> {
+    if (!this.sendNow(bytes, fin) && !this.#isOver) {
+      await new Promise<void>((resolve) => {
+        this.#onDrain = resolve;
+      });
+    }
+    return !this.#isOver;
+  }
+
+  /** False when the stream is full or the call is over. */
+  sendNow(bytes: Uint8Array, fin: boolean): boolean {
+    if (this.#isOver || this.#stream === undefined) return false;
+    this.#hasFinished = fin;
+    return this.#stream.write(bytes, fin);
+  }
+
+  data(bytes: Uint8Array, fin: boolean): void {
+    if (this.#isOver) return;
+    this.#hasPeerEnded ||= fin;
+    this.#decoder.push(bytes);
+    this.demand();
+  }
+
+  /** Delivers what has come, as far as the receiver wants it. */
+  demand(): void {
+    try {
+      this.#deliver();
+      this.#decoder.keep();
+    } catch (failure) {
+      this.fail(failure, RESET.protocol);
+    }
+  }
+
+  drain(): void {
+    const resume = this.#onDrain;
+    this.#onDrain = undefined;
+    resume?.();
+  }
+
+  closed(error: GatehouseError | undefined): void {
+    // After the gatehouse's last byte the transport's end says nothing new: what is unread is all here.
+    if (this.#hasPeerEnded) return;
+    this.#end(error ?? new GatehouseError("quic.closed", "the gatehouse dropped the call"));
+  }
+
+  expire(): void {
+    this.#expiryTick = undefined;
+    this.fail(new GatehouseError("rpc.deadline", "no answer within the call's time"), RESET.deadline);
+  }
+
+  cancel(cause?: unknown): void {
+    this.fail(new GatehouseError("rpc.cancelled", "the call was cancelled", { cause }), RESET.cancelled);
+  }
+
+  fail(failure: unknown, code: number): void {
+    if (this.#isOver) return;
+    this.#stream?.reset(code);
+    this.#end(
+      isGatehouseError(failure)
+        ? failure
+        : new GatehouseError("rpc.bad-message", "the call cannot be carried out", { cause: failure }),
+    );
+  }
+
+  #deliver(): void {
+    while (!this.#isOver && this.#receiver.isWanting) {
+      const frame = this.#decoder.next();
+      if (frame === undefined) break;
+      this.#take(frame);
+    }
+    if (this.#isOver) return;
+    if (this.#receiver.isWanting && this.#hasPeerEnded) throw badFrame("the answer ended without its close");
+    this.#setPaused(!this.#receiver.isWanting && this.#decoder.unreadBytes > 0);
+  }
+
+  #take(frame: Frame): void {
+    switch (frame.kind) {
+      case "message":
+        this.#receiver.deliver(frame.bytes);
+        return;
+      case "close":
+        this.#close(errorOf(frame.close));
+        return;
+      case "open":
+        throw badFrame("the gatehouse opened a call on the caller's stream");
+    }
+  }
+
+  #close(error: GatehouseError | undefined): void {
+    if (!this.#hasFinished) this.#stream?.reset(RESET.cancelled);
+    this.#end(error);
+  }
+
+  #setPaused(isPaused: boolean): void {
+    if (isPaused === this.#isPaused) return;
+    this.#isPaused = isPaused;
+    if (isPaused) this.#stream?.pause();
+    else this.#stream?.resume();
+  }
+
+  #end(error: GatehouseError | undefined): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    if (this.#expiryTick !== undefined) this.#deadlines.remove(this, this.#expiryTick);
+    this.#stopListening?.();
+    this.drain();
+    this.#receiver.end(error);
+  }
+}

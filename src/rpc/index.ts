@@ -1,0 +1,9 @@
+export { Caller, type CallerOptions, type CallOptions, type OpenStream } from "./caller.ts";
+export { closeOf, errorOf } from "./close.ts";
+export type { AnyMethod, CallContext } from "./context.ts";
+export { type Close, type Frame, type Open, REQUEST_ID_BYTES, readFrame } from "./frame.ts";
+export { FrameDecoder } from "./frame-decoder.ts";
+export { encodeAnswer, encodeCall, encodeClose, encodeMessage, encodeOpen } from "./frame-encoder.ts";
+export type { Awaitable, Handler, Handlers, Interceptor } from "./route.ts";
+export { Router, type RouterOptions } from "./router.ts";
+export { type CallStream, RESET, type StreamSink } from "./stream.ts";

@@ -1,0 +1,115 @@
+import { type Clock, GatehouseError, LIMITS, type Logger } from "../core/index.ts";
+import type { MethodDefinition, MethodKind } from "../gen/index.ts";
+import type { AnyMethod } from "./context.ts";
+import { Deadlines } from "./deadlines.ts";
+import { composeInterceptors, type Handler, type Interceptor, type Route, routeOf } from "./route.ts";
+import { ServerCall } from "./server-call.ts";
+import type { CallStream } from "./stream.ts";
+
+export interface RouterOptions<Peer> {
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Outermost first. */
+  readonly interceptors?: readonly Interceptor<Peer>[];
+}
+
+/** Methods and what serves them; one for a daemon, whatever wires it has. */
+export class Router<Peer> implements AsyncDisposable {
+  readonly #deadlines: Deadlines;
+  readonly #log: Logger;
+  readonly #intercept: Interceptor<Peer>;
+  readonly #routes = new Map<string, Route<Peer>>();
+  readonly #calls = new Set<ServerCall<Peer>>();
+  #isDraining = false;
+  #onIdle: (() => void) | undefined;
+
+  constructor({ clock, log, interceptors = [] }: RouterOptions<Peer>) {
+    this.#deadlines = new Deadlines(clock);
+    this.#log = log;
+    this.#intercept = composeInterceptors(interceptors);
+  }
+
+  /** Calls whose request has begun to arrive and that have not been answered. */
+  get callsInFlight(): number {
+    return this.#calls.size;
+  }
+
+  get methods(): readonly AnyMethod[] {
+    return [...this.#routes.values()].map(({ method }) => method);
+  }
+
+  /** @throws TypeError when the method has a handler already. */
+  handle<Kind extends MethodKind, RequestFields, Request, ResponseFields, Response>(
+    method: MethodDefinition<Kind, RequestFields, Request, ResponseFields, Response>,
+    handler: Handler<Peer, Kind, Request, ResponseFields>,
+  ): this {
+    if (this.#routes.has(method.path))
+      throw new TypeError(`Router.handle: ${method.path} is handled already`);
+    this.#routes.set(method.path, routeOf(method, { [method.kind]: handler }, this.#intercept));
+    return this;
+  }
+
+  /** @throws TypeError naming a method of `services` (the generated `METHODS`) that nothing handles. */
+  assertHandles(services: Readonly<Record<string, Readonly<Record<string, AnyMethod>>>>): void {
+    for (const { path } of Object.values(services).flatMap((methods) => Object.values(methods))) {
+      if (!this.#routes.has(path)) throw new TypeError(`Router: nothing handles ${path}`);
+    }
+  }
+
+  /** Takes the stream of one call and answers it. Never throws: whatever comes, the peer gets a close or a reset. */
+  serve(stream: CallStream, peer: Peer): void {
+    new ServerCall(this.#host, stream, peer).start();
+  }
+
+  /**
+   * Refuses new calls (`rpc.draining`) and waits for those in flight; after `limitMs` they are ended with
+   * the same code. For good: a router does not come back.
+   */
+  async drain(limitMs: number = LIMITS.drainMs): Promise<void> {
+    this.#isDraining = true;
+    if (this.#calls.size === 0) return;
+    const idle = new Promise<void>((resolve) => {
+      this.#onIdle = resolve;
+    });
+    const limit = { expire: () => this.#endAll() };
+    const tick = this.#deadlines.add(limit, this.#deadlines.nowMs() + limitMs);
+    await idle;
+    this.#deadlines.remove(limit, tick);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.drain(0);
+    this.#deadlines[Symbol.dispose]();
+  }
+
+  #endAll(): void {
+    for (const call of this.#calls) call.fail(draining());
+  }
+
+  readonly #host = {
+    deadlines: (): Deadlines => this.#deadlines,
+    route: (path: string): Route<Peer> => {
+      if (this.#isDraining) throw draining();
+      const route = this.#routes.get(path);
+      if (route !== undefined) return route;
+      throw new GatehouseError("rpc.unknown-method", "this gatehouse has no such method", {
+        hint: "the two sides may be of different versions",
+      });
+    },
+    began: (call: ServerCall<Peer>): void => void this.#calls.add(call),
+    ended: (call: ServerCall<Peer>): void => {
+      if (this.#calls.delete(call) && this.#calls.size === 0) this.#onIdle?.();
+    },
+    failed: (method: AnyMethod | undefined, cause: unknown): void => {
+      this.#log.error("call-failed", { method: method?.path, error: describe(cause) });
+    },
+  };
+}
+
+function draining(): GatehouseError {
+  return new GatehouseError("rpc.draining", "the gatehouse is shutting down", { hint: "try again shortly" });
+}
+
+function describe(cause: unknown): string {
+  return cause instanceof Error ? (cause.stack ?? cause.message) : typeof cause;
+}
