@@ -29,6 +29,8 @@ export const LIMITS = {
   methodNameBytes: 128,
   /** Calls in flight on one connection; further streams wait for credit. */
   callsPerConnection: 256,
+  /** Calls in flight of one device over all its connections. */
+  callsPerDevice: 1_024,
   callTimeoutMs: 30_000,
   callTimeoutMaxMs: 600_000,
   /** A stream that has sent nothing for so long while we wait for its request is reset. */

@@ -1,0 +1,39 @@
+import type { Clock, Logger } from "../core/index.ts";
+import { METHODS } from "../gen/index.ts";
+import { type DeviceId, parseDeviceId } from "../identity/index.ts";
+import { Router } from "../rpc/index.ts";
+import { type DeviceDirectory, deviceService } from "./device.ts";
+import { type AuditTrail, type DecisionMaker, Guard } from "./guard.ts";
+import { type HealthFacts, healthService } from "./health.ts";
+import { type PairingWindows, pairingService } from "./pairing.ts";
+import type { Peer } from "./peer.ts";
+import { type VaultParts, vaultService } from "./vault.ts";
+
+export interface ServiceParts {
+  readonly gatehouseId: DeviceId;
+  readonly authorizer: DecisionMaker;
+  readonly audit: AuditTrail;
+  readonly devices: DeviceDirectory;
+  readonly secrets: VaultParts["secrets"];
+  readonly windows: PairingWindows;
+  readonly health: HealthFacts;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Every method of every service behind one guard; one router whatever the wires. */
+export function createRouter(parts: ServiceParts): Router<Peer> {
+  const { authorizer, audit, clock, logger, gatehouseId, devices } = parts;
+  const findDevice = (text: string) => {
+    const { id, role, name } = devices.find(text);
+    return { id: parseDeviceId(id), role, name };
+  };
+  const guard = new Guard({ authorizer, audit, clock, subjects: { gatehouseId, findDevice } });
+  const router = new Router<Peer>({ clock, log: logger, interceptors: guard.interceptors });
+  healthService(router, parts.health);
+  deviceService(router, { guard, devices, clock });
+  pairingService(router, parts.windows);
+  vaultService(router, { guard, secrets: parts.secrets });
+  router.assertHandles(METHODS);
+  return router;
+}

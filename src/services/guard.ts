@@ -1,0 +1,224 @@
+/**
+ * What stands around every call: authenticate → limits → authorize → handler → audit. A denial is recorded before it is
+ * answered, a read before its answer leaves; a change carries its record into its own journal entry (`Granted.mutation`).
+ */
+import type { AuditFields, AuditOutcome } from "../audit/index.ts";
+import type { Action, AuthorizationRequest, Decision, Resource } from "../authz/index.ts";
+import { type Clock, type ErrorCode, GatehouseError, isGatehouseError, LIMITS } from "../core/index.ts";
+import type { Awaitable, CallContext, Interceptor } from "../rpc/index.ts";
+import type { Peer } from "./peer.ts";
+import { resourceName, SUBJECT_BY_PATH, type Subject, type SubjectContext } from "./subject.ts";
+
+export interface DecisionMaker {
+  decide(request: AuthorizationRequest): Decision;
+}
+
+export interface AuditTrail {
+  append(fields: AuditFields): Promise<void>;
+  encodeEvent(fields: AuditFields): Uint8Array;
+  count(action: string): void;
+}
+
+export interface GuardOptions {
+  readonly authorizer: DecisionMaker;
+  readonly audit: AuditTrail;
+  readonly subjects: SubjectContext;
+  readonly clock: Clock;
+}
+
+/** A call that was let through, with what its records need. */
+export interface Granted {
+  readonly subject: Subject;
+  /** Decides a further action of the same caller; recorded with the call's own outcome, not by itself. */
+  may(action: Action, resource: Resource): boolean;
+  /** The encoded event of a change that is about to be made. The change then is the call's one record. */
+  event(detail?: Readonly<Record<string, string>>): Uint8Array;
+}
+
+/** Calls that are counted in the log, not listed: they change and show nothing. */
+const COUNTED: ReadonlySet<Action> = new Set<Action>(["gatehouse:ping"]);
+/** Calls that decide for themselves, folder by folder. */
+const SELF_DECIDED: ReadonlySet<string> = new Set(["/gatehouse.v1.Vault/List"]);
+
+export class Guard {
+  readonly #options: GuardOptions;
+  readonly #granted = new WeakMap<CallContext<Peer>, GrantedCall>();
+  readonly #callsByDevice = new Map<string, number>();
+
+  constructor(options: GuardOptions) {
+    this.#options = options;
+  }
+
+  /** Outermost first. */
+  get interceptors(): readonly Interceptor<Peer>[] {
+    return [
+      (context, _request, next) => this.#limit(context, next),
+      (context, request, next) => this.#authorize(context, request, next),
+    ];
+  }
+
+  /** @throws TypeError for a call that did not come through the interceptors. */
+  granted(context: CallContext<Peer>): Granted {
+    const call = this.#granted.get(context);
+    if (call === undefined) throw new TypeError(`Guard.granted: ${context.method.path} was not authorized`);
+    return call;
+  }
+
+  #limit<Answer>(context: CallContext<Peer>, next: () => Awaitable<Answer>): Awaitable<Answer> {
+    const { deviceId } = context.peer;
+    const inFlight = this.#callsByDevice.get(deviceId) ?? 0;
+    if (inFlight >= LIMITS.callsPerDevice) {
+      throw new GatehouseError("rpc.overloaded", `this device has ${LIMITS.callsPerDevice} calls in flight`, {
+        retryAfterMs: 1_000,
+      });
+    }
+    this.#callsByDevice.set(deviceId, inFlight + 1);
+    context.onEnd(() => this.#leave(deviceId));
+    return next();
+  }
+
+  #leave(deviceId: string): void {
+    const left = (this.#callsByDevice.get(deviceId) ?? 1) - 1;
+    if (left === 0) this.#callsByDevice.delete(deviceId);
+    else this.#callsByDevice.set(deviceId, left);
+  }
+
+  #authorize<Answer>(
+    context: CallContext<Peer>,
+    request: unknown,
+    next: () => Awaitable<Answer>,
+  ): Awaitable<Answer> {
+    const call = this.#judge(context, request);
+    this.#granted.set(context, call);
+    if (COUNTED.has(call.subject.action) && call.isAllowed) {
+      this.#options.audit.count(call.subject.action);
+      return next();
+    }
+    return this.#recorded(call, context, next);
+  }
+
+  /** @throws device.revoked; what the subject finds wrong with the request. */
+  #judge(context: CallContext<Peer>, request: unknown): GrantedCall {
+    const facts = context.peer.facts();
+    if (facts === undefined) throw new GatehouseError("device.revoked", "this device was revoked");
+    const subjectOf = SUBJECT_BY_PATH.get(context.method.path);
+    if (subjectOf === undefined) throw new GatehouseError("authz.denied", "no policy speaks of this method");
+    const base = { context, facts, options: this.#options };
+    try {
+      return new GrantedCall({ ...base, subject: subjectOf(request, this.#options.subjects) });
+    } catch (failure) {
+      if (!isGatehouseError(failure, "device.not-found") && !isGatehouseError(failure, "device.ambiguous"))
+        throw failure;
+      return this.#withoutDevice(base, failure);
+    }
+  }
+
+  /** Whether a device exists is told only to those who may list them; to others it is a denial like any other. */
+  #withoutDevice(base: Omit<GrantedCallParts, "subject">, failure: GatehouseError): GrantedCall {
+    const resource: Resource = { kind: "gatehouse", id: this.#options.subjects.gatehouseId };
+    const call = new GrantedCall({ ...base, subject: { action: "device:list", resource } });
+    if (call.isAllowed) throw failure;
+    return call;
+  }
+
+  async #recorded<Answer>(
+    call: GrantedCall,
+    context: CallContext<Peer>,
+    next: () => Awaitable<Answer>,
+  ): Promise<Answer> {
+    const { audit } = this.#options;
+    if (!call.isAllowed && !SELF_DECIDED.has(context.method.path)) {
+      await audit.append(call.fields("denied", "authz.denied"));
+      throw call.denial();
+    }
+    if (context.method.kind === "server") {
+      await audit.append(call.fields("allowed"));
+      return await next();
+    }
+    try {
+      const answer = await next();
+      if (!call.isRecorded) await audit.append(call.fields("allowed"));
+      return answer;
+    } catch (failure) {
+      const code = isGatehouseError(failure) ? failure.code : "rpc.internal";
+      await audit.append(call.fields(code === "authz.denied" ? "denied" : "failed", code));
+      throw failure;
+    }
+  }
+}
+
+interface GrantedCallParts {
+  readonly context: CallContext<Peer>;
+  readonly facts: { readonly name: string; readonly role: string };
+  readonly subject: Subject;
+  readonly options: GuardOptions;
+}
+
+class GrantedCall implements Granted {
+  readonly subject: Subject;
+  readonly #parts: GrantedCallParts;
+  readonly #decision: Decision;
+  #isRecorded = false;
+
+  constructor(parts: GrantedCallParts) {
+    this.#parts = parts;
+    this.subject = parts.subject;
+    this.#decision = this.#decide(parts.subject);
+  }
+
+  get isAllowed(): boolean {
+    return this.#decision.kind === "allow";
+  }
+
+  /** A change has taken the call's record with it. */
+  get isRecorded(): boolean {
+    return this.#isRecorded;
+  }
+
+  may(action: Action, resource: Resource): boolean {
+    return this.#decide({ action, resource }).kind === "allow";
+  }
+
+  event(detail?: Readonly<Record<string, string>>): Uint8Array {
+    this.#isRecorded = true;
+    return this.#parts.options.audit.encodeEvent({ ...this.fields("done"), detail });
+  }
+
+  denial(): GatehouseError<"authz.denied"> {
+    return new GatehouseError("authz.denied", this.#decision.reason, {
+      hint: "ask the gatehouse's owner for a role or policy that permits it",
+    });
+  }
+
+  fields(outcome: AuditOutcome, code?: ErrorCode): AuditFields {
+    const { context, facts } = this.#parts;
+    return {
+      principal: context.peer.deviceId,
+      principalRole: facts.role,
+      action: this.subject.action,
+      resource: resourceName(this.subject.resource),
+      outcome,
+      code,
+      policies: this.#decision.policies,
+      requestId: context.requestId,
+      wire: context.peer.wire,
+      remoteAddress: context.peer.remoteAddress(),
+    };
+  }
+
+  #decide({ action, resource }: Subject): Decision {
+    const { context, facts, options } = this.#parts;
+    const { peer, isEarlyData } = context;
+    return options.authorizer.decide({
+      principal: { deviceId: peer.deviceId, ...facts },
+      action,
+      resource,
+      context: {
+        wire: peer.wire,
+        timeMs: options.clock.now(),
+        isEarlyData,
+        remoteAddress: peer.remoteAddress(),
+      },
+    });
+  }
+}

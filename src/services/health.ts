@@ -1,0 +1,24 @@
+import { METHODS } from "../gen/index.ts";
+import type { Router } from "../rpc/index.ts";
+import type { Peer } from "./peer.ts";
+
+export interface HealthFacts {
+  readonly name: string;
+  readonly deviceId: string;
+  readonly fingerprint: string;
+  readonly version: string;
+  /** HOST:PORT. */
+  readonly quic: () => string;
+  readonly activeDevices: () => number;
+  readonly state: () => { readonly kind: string; readonly reason?: string };
+}
+
+export function healthService(router: Router<Peer>, facts: HealthFacts): void {
+  const { name, deviceId, fingerprint, version } = facts;
+  router.handle(METHODS.Health.Ping, ({ payload }) => ({ payload }));
+  router.handle(METHODS.Health.Status, () => {
+    const { kind, reason = "" } = facts.state();
+    const devices = facts.activeDevices();
+    return { name, deviceId, fingerprint, version, state: kind, reason, quic: facts.quic(), devices };
+  });
+}

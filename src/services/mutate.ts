@@ -1,0 +1,48 @@
+import { utf8 } from "../core/index.ts";
+import { sha256 } from "../crypto/index.ts";
+import type { MethodDefinition } from "../gen/index.ts";
+import type { CallContext } from "../rpc/index.ts";
+import { AlreadyAnswered, type Mutation } from "../vault/index.ts";
+import type { Granted } from "./guard.ts";
+import type { Peer } from "./peer.ts";
+
+export interface MutatingCall<RequestFields, Result, ResponseFields> {
+  readonly context: CallContext<Peer>;
+  readonly granted: Granted;
+  readonly request: RequestFields;
+  readonly detail?: Readonly<Record<string, string>>;
+  readonly reply: (result: Result) => ResponseFields;
+  /** Makes the change; its record and the reply for a repetition ride along in `mutation`. */
+  readonly change: (mutation: Mutation<Result>) => Promise<Result>;
+}
+
+/**
+ * Makes a change once: its audit record and, where the caller gave a request id, its reply are committed with it, and the
+ * same request again gets the same reply and does nothing.
+ */
+export async function mutate<RequestFields, Result, ResponseFields, Response extends ResponseFields>(
+  method: MethodDefinition<"unary", RequestFields, unknown, ResponseFields, Response>,
+  call: MutatingCall<RequestFields, Result, ResponseFields>,
+): Promise<ResponseFields> {
+  const { context, granted, request, reply } = call;
+  const { requestId, peer } = context;
+  const mutation: Mutation<Result> = {
+    audit: () => granted.event(call.detail),
+    ...(requestId === undefined
+      ? {}
+      : {
+          replay: {
+            principal: peer.deviceId,
+            requestId,
+            requestHash: sha256(utf8(`${method.path}\n`), method.request.encode(request).finish()),
+            reply: (result) => method.response.encode(reply(result)).finish(),
+          },
+        }),
+  };
+  try {
+    return reply(await call.change(mutation));
+  } catch (outcome) {
+    if (outcome instanceof AlreadyAnswered) return method.response.decode(outcome.reply);
+    throw outcome;
+  }
+}

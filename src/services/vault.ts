@@ -1,0 +1,137 @@
+import { GatehouseError, LIMITS } from "../core/index.ts";
+import { METHODS } from "../gen/index.ts";
+import type { Router } from "../rpc/index.ts";
+import {
+  type FolderPath,
+  folderOf,
+  parseFolderPath,
+  parseSecretPath,
+  type SecretEntry,
+  type SecretPath,
+  type Secrets,
+} from "../vault/index.ts";
+import type { Granted, Guard } from "./guard.ts";
+import { mutate } from "./mutate.ts";
+import type { Peer } from "./peer.ts";
+
+const PAGE_SIZE = 500;
+const PAGE_SIZE_MAX = 1_000;
+
+export interface VaultParts {
+  readonly guard: Guard;
+  readonly secrets: Pick<Secrets, "put" | "get" | "list" | "history" | "remove">;
+}
+
+export function vaultService(router: Router<Peer>, { guard, secrets }: VaultParts): void {
+  router.handle(METHODS.Vault.Put, (request, context) => {
+    const path = parseSecretPath(request.path);
+    if (request.value.length > LIMITS.secretValueBytes) throw tooLarge();
+    return mutate(METHODS.Vault.Put, {
+      ...{ context, request, granted: guard.granted(context) },
+      reply: ({ version }: { readonly version: number }) => ({ path, version }),
+      change: (mutation) =>
+        secrets.put(
+          {
+            ...{
+              path,
+              value: request.value,
+              contentType: request.contentType,
+              createdBy: context.peer.deviceId,
+            },
+            ...ifVersionOf(request),
+          },
+          mutation,
+        ),
+    });
+  });
+
+  router.handle(METHODS.Vault.Get, async (request) => {
+    const path = parseSecretPath(request.path);
+    const found = await secrets.get(path, request.version === 0 ? undefined : request.version);
+    return { path, ...found };
+  });
+
+  router.handle(METHODS.Vault.List, async (request, context) => {
+    const prefix = parseFolderPath(request.prefix);
+    const after = request.pageToken === "" ? undefined : parseSecretPath(request.pageToken);
+    const limit = Math.min(request.pageSize === 0 ? PAGE_SIZE : request.pageSize, PAGE_SIZE_MAX);
+    const { visible, isMore } = await listVisible(secrets, guard.granted(context), { prefix, after, limit });
+    return { secrets: [...visible], nextPageToken: isMore ? (visible.at(-1)?.path ?? "") : "" };
+  });
+
+  router.handle(METHODS.Vault.History, async (request) => {
+    const path = parseSecretPath(request.path);
+    return { path, versions: [...(await secrets.history(path))] };
+  });
+
+  router.handle(METHODS.Vault.Remove, (request, context) => {
+    const path = parseSecretPath(request.path);
+    return mutate(METHODS.Vault.Remove, {
+      ...{ context, request, granted: guard.granted(context) },
+      reply: ({ version }: { readonly version: number }) => ({ path, version }),
+      change: (mutation) => secrets.remove({ path, ...ifVersionOf(request) }, mutation),
+    });
+  });
+}
+
+interface ListRequest {
+  readonly prefix: FolderPath;
+  readonly after: SecretPath | undefined;
+  readonly limit: number;
+}
+
+/**
+ * Decided folder by folder: what the caller may not list is as if it were not there, and never becomes a page token.
+ * A folder asked for by name that shows nothing and may not be listed is a denial; the root never is.
+ */
+async function listVisible(
+  secrets: VaultParts["secrets"],
+  granted: Granted,
+  { prefix, after, limit }: ListRequest,
+): Promise<{ readonly visible: readonly SecretEntry[]; readonly isMore: boolean }> {
+  const mayList = memoized((path: FolderPath) => granted.may("secret:list", { kind: "folder", path }));
+  const visible: SecretEntry[] = [];
+  let cursor = after;
+  for (;;) {
+    const { secrets: page, next } = await secrets.list({
+      ...{ prefix, limit: PAGE_SIZE },
+      ...(cursor === undefined ? {} : { after: cursor }),
+    });
+    for (const entry of page) {
+      if (!mayList(folderOf(entry.path))) continue;
+      if (visible.length === limit) return { visible, isMore: true };
+      visible.push(entry);
+    }
+    if (next === undefined) break;
+    cursor = next;
+    // A long walk past hidden folders lets other calls run in between.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  if (visible.length === 0 && prefix !== "" && !mayList(prefix)) {
+    throw new GatehouseError("authz.denied", "no policy permits listing this folder", {
+      hint: "list without a prefix to see what you may see",
+    });
+  }
+  return { visible, isMore: false };
+}
+
+function memoized<Key, Value>(compute: (key: Key) => Value): (key: Key) => Value {
+  const known = new Map<Key, Value>();
+  return (key) => {
+    const value = known.get(key) ?? compute(key);
+    known.set(key, value);
+    return value;
+  };
+}
+
+function ifVersionOf(request: { readonly ifVersion?: number | null }): { ifVersion?: number } {
+  return request.ifVersion === undefined || request.ifVersion === null
+    ? {}
+    : { ifVersion: request.ifVersion };
+}
+
+function tooLarge(): GatehouseError<"vault.too-large"> {
+  return new GatehouseError("vault.too-large", `a value has at most ${LIMITS.secretValueBytes} bytes`, {
+    hint: "split it, or keep large files elsewhere and their key here",
+  });
+}
