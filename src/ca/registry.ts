@@ -31,8 +31,8 @@ export class DeviceRegistry<Row extends DeviceRow> {
     return this.list().filter(({ state }) => state === "active").length;
   }
 
-  isActive(id: DeviceId): boolean {
-    return this.#options.store.get(id)?.state === "active";
+  get(id: DeviceId): Row | undefined {
+    return this.#options.store.get(id);
   }
 
   /** When the device last opened a connection since this process started. */

@@ -1,0 +1,247 @@
+import { Authorizer, loadDefaultPolicies, loadDefaultSchema } from "../authz/index.ts";
+import { DeviceCa, DeviceRegistry } from "../ca/index.ts";
+import { certificatePem } from "../certs/index.ts";
+import { GatehouseError, invariant, LIMITS, Resources } from "../core/index.ts";
+import { checkPrivate, ensurePrivateDir, type HomeLayout, homeLayout, lockHome } from "../files/index.ts";
+import { type DeviceId, DeviceIdentity, parseDeviceId } from "../identity/index.ts";
+import { PairingLimiter } from "../pairing/index.ts";
+import { formatAddress, type QuicConnection, QuicServer, type SocketAddress } from "../quic/index.ts";
+import type { Router } from "../rpc/index.ts";
+import { createRouter, type Peer } from "../services/index.ts";
+import type { DeviceRow } from "../vault/index.ts";
+import { admission } from "./admission.ts";
+import { type BootRecord, readBootRecord } from "./boot-record.ts";
+import { caKeyCodec } from "./ca-key-codec.ts";
+import { enrollment } from "./enrollment.ts";
+import { makeGatehouse } from "./init.ts";
+import { limiterStore } from "./limiter-store.ts";
+import { publishEndpoint, writeOwnerCertificate } from "./owner-files.ts";
+import { PairingDoor, type PairingDoorEvent } from "./pairing-door.ts";
+import { Peers } from "./peers.ts";
+import { type Effects, openStorage, type Storage } from "./storage.ts";
+
+export interface DaemonOptions extends Effects {
+  readonly home: string;
+  /** Where key-encryption keys lie; outside of the home. */
+  readonly keyDir: string;
+  readonly listen: SocketAddress;
+  /** Makes the gatehouse first where there is none, under this name. */
+  readonly init?: { readonly name: string };
+  /** The program's version, as `Health/Status` tells it. */
+  readonly version: string;
+  /** Of this process, for the command line's information. */
+  readonly pid: number;
+}
+
+/** What a daemon that is ready says of itself. */
+export interface DaemonReady {
+  readonly name: string;
+  readonly deviceId: DeviceId;
+  /** SHA-256 of the identity key, hex. */
+  readonly fingerprint: string;
+  /** HOST:PORT. */
+  readonly quic: string;
+}
+
+/** One running gatehouse: everything opened in order, closed in reverse. */
+export class Daemon implements AsyncDisposable {
+  readonly ready: DaemonReady;
+  readonly #resources: Resources;
+  readonly #router: Router<Peer>;
+  readonly #pairing: PairingDoor;
+  #isClosed = false;
+
+  private constructor(parts: {
+    ready: DaemonReady;
+    resources: Resources;
+    router: Router<Peer>;
+    pairing: PairingDoor;
+  }) {
+    this.ready = parts.ready;
+    this.#resources = parts.resources;
+    this.#router = parts.router;
+    this.#pairing = parts.pairing;
+  }
+
+  /**
+   * Opens the home and starts to serve it. What was opened is closed again when any step fails.
+   * @throws home.not-initialized, home.in-use, home.bad-permissions, identity.damaged, boot.damaged, ca.damaged,
+   * vault.*, audit.damaged, quic.address-in-use, quic.bad-address
+   */
+  static async start(options: DaemonOptions): Promise<Daemon> {
+    await using resources = new Resources();
+    const layout = homeLayout(options.home);
+    const { identity, boot } = await openHome(layout, options, resources);
+    const storage = await openStorage(layout, { keyDir: options.keyDir, mode: "open" }, options, resources);
+    const codec = caKeyCodec(storage.vault);
+    const ca = await DeviceCa.open(layout.caDir, { gatehouseId: identity.id, ...options, codec });
+    const door = await openDoor({ layout, identity, boot, storage, ca }, options, resources);
+    await renewOwner(layout, boot, identity, ca);
+    resources.use(await publishEndpoint(layout, door.ready.quic, options.pid));
+    options.logger.info("ready", { quic: door.ready.quic });
+    return new Daemon({ ...door, resources: resources.move() });
+  }
+
+  /**
+   * Opens a pairing window on behalf of whoever started this process; see `PairingDoor.open`.
+   * @throws pairing.window-open, pairing.paused
+   */
+  openPairing(
+    options: { readonly role?: string; readonly ttlMs?: number },
+    signal: AbortSignal,
+  ): AsyncIterable<PairingDoorEvent> {
+    return this.#pairing.open({ role: options.role ?? "member", ttlMs: options.ttlMs }, signal);
+  }
+
+  /** Takes no new calls, lets those in flight end (5 s), then closes everything. Idempotent. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#pairing[Symbol.dispose]();
+    await this.#router.drain(LIMITS.drainMs);
+    await this.#resources[Symbol.asyncDispose]();
+  }
+}
+
+interface OpenHome {
+  readonly identity: DeviceIdentity;
+  readonly boot: BootRecord;
+}
+
+async function openHome(layout: HomeLayout, options: DaemonOptions, resources: Resources): Promise<OpenHome> {
+  if (options.init !== undefined) await ensurePrivateDir(layout.root);
+  await checkHome(layout);
+  resources.use(await lockHome(layout.lockFile));
+  const identity =
+    options.init === undefined
+      ? await DeviceIdentity.open(layout.identityDir)
+      : await DeviceIdentity.openOrCreate(layout.identityDir, options);
+  const known = await readBootRecord(layout.bootFile, identity);
+  if (known !== undefined) return { identity, boot: known };
+  if (options.init === undefined) throw notInitialized();
+  return { identity, boot: await makeGatehouse(layout, identity, { ...options, name: options.init.name }) };
+}
+
+async function checkHome(layout: HomeLayout): Promise<void> {
+  try {
+    await checkPrivate(layout.root);
+  } catch (failure) {
+    if (failure instanceof GatehouseError && failure.code === "file.not-found") throw notInitialized();
+    throw failure;
+  }
+}
+
+function notInitialized(): GatehouseError<"home.not-initialized"> {
+  return new GatehouseError("home.not-initialized", "no gatehouse lives in this home yet", {
+    hint: "make one with: gatehouse init, or start with: gatehouse serve --init",
+  });
+}
+
+interface DoorParts extends OpenHome {
+  readonly layout: HomeLayout;
+  readonly storage: Storage;
+  readonly ca: DeviceCa;
+}
+
+interface Door {
+  readonly ready: DaemonReady;
+  readonly router: Router<Peer>;
+  readonly pairing: PairingDoor;
+}
+
+async function openDoor(parts: DoorParts, options: DaemonOptions, resources: Resources): Promise<Door> {
+  const { identity, boot, ca, storage } = parts;
+  const { vault, audit } = storage;
+  const { clock, random, logger } = options;
+  const registry = new DeviceRegistry<DeviceRow>({
+    ...{ store: vault.devices, gatehouseId: identity.id, clock },
+    caCertificates: () => ca.certificatesDer,
+  });
+  const peers = new Peers();
+  resources.use(registry.onRevoked((row) => peers.expel(parseDeviceId(row.id), "this device was revoked")));
+  const burnt = { action: "pair:burn", resource: `gatehouse:${identity.id}`, outcome: "done" } as const;
+  const limiter = await PairingLimiter.open(
+    limiterStore(vault.settings, () => audit.encodeEvent(burnt)),
+    clock,
+  );
+  const leaf = await ca.issueServer(identity.tls.spki);
+
+  let server: QuicServer | undefined;
+  const listening = (): QuicServer => {
+    invariant(server !== undefined, "the door is open before anybody comes in");
+    return server;
+  };
+  const pairing = new PairingDoor({
+    ...{ identity, gatehouseName: boot.name, limiter, clock, random, logger },
+    certificate: () => leaf.der,
+    server: listening,
+    enroll: enrollment({ ca, vault, audit, clock }),
+  });
+  const router = createRouter({
+    ...{ gatehouseId: identity.id, audit, clock, logger, secrets: vault.secrets, windows: pairing },
+    authorizer: await Authorizer.open({
+      ...{ schema: await loadDefaultSchema(), policies: await loadDefaultPolicies(), logger },
+    }),
+    devices: {
+      list: () => registry.list(),
+      find: (text) => registry.find(text),
+      lastSeenAt: (id) => registry.lastSeenAt(id),
+      revoke: (id, at, mutation) => vault.devices.revoke(id, at, mutation),
+    },
+    health: {
+      ...{
+        name: boot.name,
+        deviceId: identity.id,
+        fingerprint: identity.fingerprint,
+        version: options.version,
+      },
+      quic: () => formatAddress(listening().address),
+      activeDevices: () => registry.activeCount,
+      state: () => vault.state,
+    },
+  });
+  resources.use(router);
+  const serve = (connection: QuicConnection, id: DeviceId): void => {
+    const peer = peerOf(connection, id, registry);
+    connection.onStream((stream) => router.serve(stream, peer));
+  };
+  server = resources.use(
+    await QuicServer.listen({
+      ...{ listen: options.listen, alpn: REQUESTS_ALPN, clock, random, logger },
+      identity: { keyPem: identity.tls.privateKeyPem, certificatePem: certificatePem(leaf.der) },
+      caPem: ca.certificatesPem,
+      admit: admission({ registry, peers, pairing, logger, serve }),
+    }),
+  );
+  const quic = formatAddress(server.address);
+  const ready = { name: boot.name, deviceId: identity.id, fingerprint: identity.fingerprint, quic };
+  return { ready, router, pairing };
+}
+
+/** Requests; pairing has its own. */
+const REQUESTS_ALPN = "gatehouse/1";
+
+function peerOf(connection: QuicConnection, deviceId: DeviceId, registry: DeviceRegistry<DeviceRow>): Peer {
+  return {
+    deviceId,
+    facts: () => {
+      const row = registry.get(deviceId);
+      return row?.state === "active" ? { name: row.name, role: row.role } : undefined;
+    },
+    wire: "quic",
+    remoteAddress: () => connection.remote.host,
+  };
+}
+
+/** The home's own command line comes in by the same door, with a certificate that every start renews. */
+async function renewOwner(
+  layout: HomeLayout,
+  boot: BootRecord,
+  identity: DeviceIdentity,
+  ca: DeviceCa,
+): Promise<void> {
+  const { der } = await ca.issueDevice({ deviceId: identity.id, spki: identity.tls.spki });
+  await writeOwnerCertificate(layout, {
+    ...{ gatehouseName: boot.name, certificate: der, caCertificates: ca.certificatesDer },
+  });
+}

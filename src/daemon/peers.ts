@@ -1,0 +1,32 @@
+import { GatehouseError, LIMITS } from "../core/index.ts";
+import type { DeviceId } from "../identity/index.ts";
+import type { QuicConnection } from "../quic/index.ts";
+
+/** Live connections by device: to bound them, and to end them when the device is revoked. */
+export class Peers {
+  readonly #connections = new Map<DeviceId, Set<QuicConnection>>();
+
+  /** @throws quic.limit when the device has all it may have. */
+  check(id: DeviceId): void {
+    if ((this.#connections.get(id)?.size ?? 0) < LIMITS.connectionsPerDevice) return;
+    throw new GatehouseError(
+      "quic.limit",
+      `this device has ${LIMITS.connectionsPerDevice} connections already`,
+    );
+  }
+
+  /** Remembers `connection` until it ends. */
+  add(id: DeviceId, connection: QuicConnection): void {
+    const own = this.#connections.get(id) ?? new Set();
+    this.#connections.set(id, own.add(connection));
+    void connection.closed.then(() => {
+      own.delete(connection);
+      if (own.size === 0 && this.#connections.get(id) === own) this.#connections.delete(id);
+    });
+  }
+
+  /** Ends every connection of a device, now. */
+  expel(id: DeviceId, reason: string): void {
+    for (const connection of this.#connections.get(id) ?? []) connection.close("device.revoked", reason);
+  }
+}
