@@ -7,7 +7,8 @@ export interface AuditSink {
   readonly lastJournalSequence: number;
   /**
    * Appends the events of one transaction. Calls come in order of `sequence`, the next one possibly before the
-   * answer to the last one settled. `events` is never empty; the bytes are the sink's to keep.
+   * answer to the last one settled. `events` is never empty; the bytes are the sink's to keep. Once a call failed,
+   * all later ones must: the log has no holes, and the vault takes no changes until both are opened anew.
    */
   committed(sequence: number, events: readonly Uint8Array[]): Promise<void> | void;
   /** Everything committed so far is on disk when this settles: the vault then drops its own copy. */

@@ -1,4 +1,4 @@
-import { type Clock, GatehouseError, type Logger, type Random, Resources } from "../core/index.ts";
+import { type Clock, GatehouseError, LIMITS, type Logger, type Random, Resources } from "../core/index.ts";
 import type { AuditSink } from "./audit-sink.ts";
 import type { Checkpointer } from "./checkpoint.ts";
 import { type CheckpointLimits, CheckpointSchedule } from "./checkpoint-schedule.ts";
@@ -80,12 +80,13 @@ export async function openStore(
 }
 
 /**
- * The audit log is never ahead of the journal, except by what a cut tail took along; and it holds whatever the
- * journal no longer does.
+ * The audit log is never ahead of the journal, except by what a cut tail took along: one group at most, or cutting
+ * the file would be a way to roll the vault back unnoticed. And it holds whatever the journal no longer does.
  */
 function checkAgainstAudit(dir: string, recovered: Recovered, heardThrough: number): void {
   const { torn, position, oldest, segment, sizeBytes } = recovered;
-  const through = torn === undefined ? position.sequence : (torn.lastSequence ?? Number.MAX_SAFE_INTEGER);
+  const couldHold = position.sequence + LIMITS.vaultPendingMutations;
+  const through = torn === undefined ? position.sequence : (torn.lastSequence ?? couldHold);
   if (heardThrough > through) {
     throw damaged(segmentPath(dir, segment), sizeBytes, "it ends before changes that the audit log knows of");
   }

@@ -166,6 +166,40 @@ function offsetsOf(length: number): readonly number[] {
   return all.filter((offset) => offset < 200 || offset >= length - 100 || offset % 97 === 0);
 }
 
+describe("a vault with a file too short or too long", () => {
+  it("refuses to open, whichever length it has", async () => {
+    await using place = await VaultPlace.make();
+    {
+      await using vault = await place.open({ limits: { journalTransactions: 0 } });
+      await put(vault, "a", "1");
+    }
+    for (const name of ["header", "snapshot-0000000002"]) {
+      const path = join(place.dir, name);
+      const bytes = await readFile(path);
+      for (const length of offsetsOf(bytes.length)) {
+        await writeFile(path, bytes.subarray(0, length));
+        await expect(place.open()).rejects.toMatchObject({ code: "vault.damaged" });
+      }
+      await writeFile(path, new Uint8Array([...bytes, 0]));
+      await expect(place.open()).rejects.toMatchObject({ code: "vault.damaged" });
+      await writeFile(path, bytes);
+    }
+    await using vault = await place.open();
+    expect(await read(vault, "a")).toBe("1");
+  });
+
+  it("refuses zeros after its last group: no interrupted write leaves them", async () => {
+    await using place = await VaultPlace.make();
+    await threePuts(place);
+    const bytes = await readFile(join(place.dir, JOURNAL));
+    await writeFile(join(place.dir, JOURNAL), new Uint8Array([...bytes, ...new Uint8Array(64)]));
+    await expect(place.open()).rejects.toMatchObject({
+      code: "vault.damaged",
+      message: `${JOURNAL} is damaged at offset ${bytes.length}: a group's header does not verify`,
+    });
+  });
+});
+
 describe("a vault that lost a file", () => {
   it("refuses to open without its header, and is never made anew over what is left", async () => {
     await using place = await VaultPlace.make();
