@@ -19,6 +19,7 @@ export interface Io {
   /** How a person types this program here: `gatehouse`, or `node dist/cli/main.js` in a clone. */
   readonly invocation: string;
   readonly platform: string;
+  readonly pid: number;
   readonly stdin: Readable & { readonly isTTY?: boolean };
   readonly stdout: Sink;
   readonly stderr: Sink;

@@ -38,6 +38,7 @@ process.exitCode = await run({
   hostName: hostname(),
   invocation: invocation(process.argv[1] ?? ""),
   platform: `${process.platform}-${process.arch}`,
+  pid: process.pid,
   stdin: process.stdin,
   stdout,
   stderr: process.stderr,

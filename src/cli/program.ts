@@ -1,5 +1,7 @@
 import { Command } from "commander";
 import { addCompletion } from "./commands/completion.ts";
+import { addInit } from "./commands/init.ts";
+import { addServe } from "./commands/serve.ts";
 import { addVersion } from "./commands/version.ts";
 import type { Commands, Context, GlobalOptions, Run } from "./context.ts";
 import type { Io } from "./io.ts";
@@ -39,6 +41,6 @@ export function createProgram(io: Io, execute: Execute): Command {
       );
     },
   };
-  for (const add of [addVersion, addCompletion]) add(commands);
+  for (const add of [addInit, addServe, addVersion, addCompletion]) add(commands);
   return program;
 }

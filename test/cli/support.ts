@@ -36,6 +36,7 @@ export function createIo(argv: readonly string[], options: RunOptions): { io: Io
     hostName: "nowhere",
     invocation: "gatehouse",
     platform: "test",
+    pid: 1,
     stdin,
     stdout,
     stderr,

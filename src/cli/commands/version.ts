@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
 import type { Commands } from "../context.ts";
+import { packageVersion } from "../package-version.ts";
 
 export function addVersion({ program, bind }: Commands): void {
   bind(program.command("version").description("print this program's version"), async ({ output, io }) => {
@@ -7,12 +7,4 @@ export function addVersion({ program, bind }: Commands): void {
     output.result({ version, platform: io.platform }, () => `gatehouse ${version}`);
     return undefined;
   });
-}
-
-function packageVersion(): string {
-  const manifest: unknown = JSON.parse(
-    readFileSync(new URL("../../../package.json", import.meta.url), "utf8"),
-  );
-  const isNamed = typeof manifest === "object" && manifest !== null && "version" in manifest;
-  return isNamed ? String(manifest.version) : "unknown";
 }
