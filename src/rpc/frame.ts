@@ -45,6 +45,9 @@ export const REQUEST_ID_BYTES = 16;
 /** W3C Trace Context: 55 characters today, with room for a later version. */
 const TRACEPARENT_CHARS = 128;
 
+/** Left to the generated codec, which refuses what is not UTF-8. */
+const NOT_ASCII = /[^\p{ASCII}]/u;
+
 export const TAG = { open: 0x0a, message: 0x12, close: 0x1a } as const;
 
 export const SUCCESS: Close = { status: 0, code: "", message: "", hint: "", retryAfterMs: 0 };
@@ -52,7 +55,7 @@ const SUCCESS_FRAME: Frame = { kind: "close", close: SUCCESS };
 
 /**
  * Reads one frame without its length prefix. A message's bytes are a view of `payload`.
- * @throws GatehouseError `rpc.bad-frame` unless it is exactly one kind of frame within its bounds,
+ * @throws GatehouseError `rpc.bad-frame` unless it is a frame of some kind within its bounds,
  * `rpc.too-large` for a message above the limit.
  */
 export function readFrame(payload: Uint8Array): Frame {
@@ -109,7 +112,7 @@ function readOpen(payload: Uint8Array, start: number): Open {
     traceparent = text.toString("utf8", at + 2, end);
     at = end;
   }
-  if (at !== payload.length) return openOf(payload);
+  if (at !== payload.length || NOT_ASCII.test(method) || NOT_ASCII.test(traceparent)) return openOf(payload);
   return checkedOpen({ method, timeoutMs, requestId, traceparent });
 }
 
@@ -128,12 +131,10 @@ function openOf(payload: Uint8Array): Open {
 /** The generated codec's reading of any valid encoding, unknown fields included. */
 function readAnyFrame(payload: Uint8Array): Frame {
   const { open, message, close } = decode(payload);
-  if (Number(Boolean(open)) + Number(Boolean(message)) + Number(Boolean(close)) !== 1) {
-    throw badFrame("a frame must be one of open, message and close");
-  }
   if (open) return { kind: "open", open: openFrom(open) };
+  if (message) return messageFrame(message);
   if (close) return { kind: "close", close: closeFrom(close) };
-  return messageFrame(message ?? new Uint8Array());
+  throw badFrame("a frame must open, carry a message or close");
 }
 
 function decode(payload: Uint8Array): gatehouse.v1.Frame.$Properties {
