@@ -1,0 +1,218 @@
+/**
+ * The gatehouses a home has paired with, in `remotes.json`. Everything in it is public or a pin; the private keys stay in
+ * `identity/`. Changed by atomic rename, so that commands may run beside each other.
+ */
+import { GatehouseError, isGatehouseError, LIMITS, type UnixMs, unixMs } from "../core/index.ts";
+import { type HomeLayout, readSmallFile, writeAtomic } from "../files/index.ts";
+import { type DeviceId, isDeviceId } from "../identity/index.ts";
+import { parseAddress } from "./address.ts";
+
+export interface Remote {
+  /** Unique in this home. */
+  readonly name: string;
+  readonly gatehouseId: DeviceId;
+  /** Raw Ed25519 key of the gatehouse, proven at pairing. */
+  readonly identityKey: Uint8Array;
+  /** HOST:PORT. */
+  readonly address: string;
+  /** DER of the authorities that may certify this gatehouse. */
+  readonly caCertificates: readonly Uint8Array[];
+  /** This device's certificate there, DER. */
+  readonly certificate: Uint8Array;
+  /** What the gatehouse calls this device, and its role there. */
+  readonly deviceName: string;
+  readonly role: string;
+  readonly pairedAt: UnixMs;
+}
+
+interface Document {
+  readonly default: string | undefined;
+  readonly remotes: readonly Remote[];
+}
+
+export class Remotes {
+  readonly #path: string;
+
+  constructor(layout: HomeLayout) {
+    this.#path = layout.remotesFile;
+  }
+
+  /** In the order they were paired. */
+  async list(): Promise<readonly (Remote & { readonly isDefault: boolean })[]> {
+    const document = await this.#read();
+    const standard = defaultOf(document);
+    return document.remotes.map((remote) => ({ ...remote, isDefault: remote.name === standard }));
+  }
+
+  /**
+   * The gatehouse of that name (or id); without one the default, or the only one.
+   * @throws remote.none, remote.not-found, remote.ambiguous
+   */
+  async resolve(on?: string): Promise<Remote> {
+    const document = await this.#read();
+    if (on !== undefined) return known(document, on);
+    const standard = defaultOf(document);
+    if (standard !== undefined) return known(document, standard);
+    if (document.remotes.length > 1) {
+      throw new GatehouseError(
+        "remote.ambiguous",
+        `this home is paired with ${document.remotes.length} gatehouses`,
+        {
+          hint: "name one with --on NAME, or choose one for good: gatehouse remote default NAME",
+        },
+      );
+    }
+    throw new GatehouseError("remote.none", "this home is not paired with any gatehouse", {
+      hint: "pair it first: gatehouse pair join HOST:PORT",
+    });
+  }
+
+  /** Adds what pairing yielded; the same gatehouse again replaces its entry. Another one of that name gets a suffix. */
+  async add(remote: Remote): Promise<Remote> {
+    const { remotes, default: standard } = await this.#read();
+    const others = remotes.filter(({ gatehouseId }) => gatehouseId !== remote.gatehouseId);
+    if (others.length >= LIMITS.remotes) {
+      throw new GatehouseError("remote.ambiguous", `this home knows ${LIMITS.remotes} gatehouses already`, {
+        hint: "leave one with: gatehouse remote rm NAME",
+      });
+    }
+    const added = { ...remote, name: freeName(remote.name, others) };
+    await this.#write({ remotes: [...others, added], default: standard });
+    return added;
+  }
+
+  /** A gatehouse that moved. @throws remote.not-found, usage.bad-argument */
+  async setAddress(on: string, address: string): Promise<Remote> {
+    parseAddress(address);
+    const document = await this.#read();
+    const moved = { ...known(document, on), address };
+    const remotes = document.remotes.map((remote) =>
+      remote.gatehouseId === moved.gatehouseId ? moved : remote,
+    );
+    await this.#write({ ...document, remotes });
+    return moved;
+  }
+
+  /** @throws remote.not-found */
+  async setDefault(on: string): Promise<Remote> {
+    const document = await this.#read();
+    const chosen = known(document, on);
+    await this.#write({ ...document, default: chosen.name });
+    return chosen;
+  }
+
+  /** Forgets a gatehouse; what it knows of this device is its owner's to revoke. @throws remote.not-found */
+  async remove(on: string): Promise<Remote> {
+    const document = await this.#read();
+    const gone = known(document, on);
+    await this.#write({
+      remotes: document.remotes.filter(({ name }) => name !== gone.name),
+      default: document.default === gone.name ? undefined : document.default,
+    });
+    return gone;
+  }
+
+  async #read(): Promise<Document> {
+    let bytes: Uint8Array;
+    try {
+      bytes = await readSmallFile(this.#path);
+    } catch (failure) {
+      if (isGatehouseError(failure, "file.not-found")) return { default: undefined, remotes: [] };
+      throw failure;
+    }
+    try {
+      return parseDocument(JSON.parse(Buffer.from(bytes).toString("utf8")));
+    } catch (cause) {
+      throw new GatehouseError("file.damaged", `the list of gatehouses is damaged: ${this.#path}`, {
+        hint: "restore the file from a backup, or move it away and pair again",
+        cause,
+      });
+    }
+  }
+
+  async #write({ default: standard, remotes }: Document): Promise<void> {
+    const document = { version: 1, default: standard, remotes: remotes.map(toJson) };
+    await writeAtomic(this.#path, Buffer.from(`${JSON.stringify(document, undefined, 2)}\n`));
+  }
+}
+
+function known({ remotes }: Document, on: string): Remote {
+  const found = remotes.find(({ name, gatehouseId }) => name === on || gatehouseId === on);
+  if (found !== undefined) return found;
+  throw new GatehouseError("remote.not-found", `this home knows no gatehouse called ${JSON.stringify(on)}`, {
+    hint: "list them with: gatehouse remote ls",
+  });
+}
+
+function defaultOf({ default: chosen, remotes }: Document): string | undefined {
+  const [only, ...more] = remotes;
+  return chosen ?? (more.length === 0 ? only?.name : undefined);
+}
+
+function freeName(wanted: string, others: readonly Remote[]): string {
+  const taken = new Set(others.map(({ name }) => name));
+  let name = wanted;
+  for (let suffix = 2; taken.has(name); suffix += 1) name = `${wanted}-${suffix}`;
+  return name;
+}
+
+function toJson(remote: Remote) {
+  return {
+    ...remote,
+    identityKey: toBase64(remote.identityKey),
+    certificate: toBase64(remote.certificate),
+    caCertificates: remote.caCertificates.map(toBase64),
+  };
+}
+
+function parseDocument(value: unknown): Document {
+  const { version, default: standard, remotes } = objectOf(value);
+  if (version !== 1 || !Array.isArray(remotes)) throw new RangeError("not a list of gatehouses");
+  if (standard !== undefined && typeof standard !== "string") throw new RangeError("default is not a name");
+  return { default: standard, remotes: remotes.map(parseRemote) };
+}
+
+function parseRemote(value: unknown): Remote {
+  const fields = objectOf(value);
+  const text = (name: string): string => {
+    const field = fields[name];
+    if (typeof field !== "string") throw new RangeError(`${name} is missing`);
+    return field;
+  };
+  const gatehouseId = text("gatehouseId");
+  const { caCertificates, pairedAt } = fields;
+  if (!isDeviceId(gatehouseId)) throw new RangeError("not a gatehouse's id");
+  if (!Array.isArray(caCertificates) || typeof pairedAt !== "number")
+    throw new RangeError("fields are missing");
+  return {
+    ...{
+      name: text("name"),
+      gatehouseId,
+      address: text("address"),
+      deviceName: text("deviceName"),
+      role: text("role"),
+    },
+    identityKey: fromBase64(text("identityKey")),
+    certificate: fromBase64(text("certificate")),
+    caCertificates: caCertificates.map((entry: unknown) =>
+      fromBase64(typeof entry === "string" ? entry : ""),
+    ),
+    pairedAt: unixMs(pairedAt),
+  };
+}
+
+function objectOf(value: unknown): Readonly<Record<string, unknown>> {
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new RangeError("not an object");
+  return value as Readonly<Record<string, unknown>>;
+}
+
+function toBase64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("base64");
+}
+
+function fromBase64(text: string): Uint8Array {
+  const bytes = Buffer.from(text, "base64");
+  if (bytes.length === 0) throw new RangeError("empty or not base64");
+  return new Uint8Array(bytes);
+}

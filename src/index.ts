@@ -1,0 +1,13 @@
+/** The library: connect to gatehouses and call them. The daemon is the program `gatehouse serve`. */
+export {
+  Client,
+  type ConnectOptions,
+  connect,
+  type Joined,
+  type JoinOptions,
+  joinGatehouse,
+  METHODS,
+  type Remote,
+  Remotes,
+} from "./client/index.ts";
+export { type ErrorCode, GatehouseError, isGatehouseError } from "./core/index.ts";
