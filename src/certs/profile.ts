@@ -3,7 +3,7 @@
  *
  * | field | authority | leaf |
  * | --- | --- | --- |
- * | key, signature | P-256, ECDSA with SHA-256 | P-256 or Ed25519, ECDSA with SHA-256 |
+ * | key, signature | P-256, ECDSA with SHA-256 | P-256, ECDSA with SHA-256 |
  * | subject | O=Gatehouse, OU=generation N, CN=gatehouse id | empty |
  * | basic constraints, critical | CA, path length 0 | not a CA |
  * | key usage, critical | certificate and CRL signing | digital signature |
@@ -12,7 +12,7 @@
  * | subject alternative name, critical | none | `spiffe://<gatehouse id>.gatehouse.internal/device/<device id>`; on server leaves also DNS `<gatehouse id>.gatehouse.internal` |
  * | key identifiers | subject | authority |
  *
- * Serial numbers are 127 random bits. Leaves bear no subject key identifier, so that a resumed handshake still fits one datagram.
+ * Serial numbers are 16 bytes, positive, 126 of their bits random. Leaves bear no subject key identifier, so that a resumed handshake still fits one datagram.
  */
 import type { UnixMs } from "../core/index.ts";
 import { type DeviceId, isDeviceId } from "../identity/index.ts";
@@ -21,20 +21,36 @@ export const DAY_MS = 86_400_000;
 export const CA_LIFETIME_MS = 3_650 * DAY_MS;
 
 export const OID = {
-  basicConstraints: "2.5.29.19",
-  keyUsage: "2.5.29.15",
-  extendedKeyUsage: "2.5.29.37",
   nameConstraints: "2.5.29.30",
-  subjectAlternativeName: "2.5.29.17",
-  authorityKeyIdentifier: "2.5.29.35",
-  subjectKeyIdentifier: "2.5.29.14",
   clientAuthentication: "1.3.6.1.5.5.7.3.2",
   serverAuthentication: "1.3.6.1.5.5.7.3.1",
+} as const;
+
+/** DER of what never varies, in hex: contents of object identifiers, then whole elements. */
+export const DER = {
+  basicConstraints: "551d13",
+  keyUsage: "551d0f",
+  extendedKeyUsage: "551d25",
+  subjectAlternativeName: "551d11",
+  authorityKeyIdentifier: "551d23",
+  subjectKeyIdentifier: "551d0e",
   /**
-   * Our attribute of a certificate request: the identity's public key and its signature over the TLS key. An arc under
-   * joint-iso-itu-t(2) uuid(25), which needs no registration; it never leaves our own protocol.
+   * Our attribute of a certificate request: the identity's public key and its signature over the TLS key. 2.25 followed
+   * by UUID 695c0185-7868-41ab-a58b-5bb1902f1a57: the arc joint-iso-itu-t(2) uuid(25) needs no registration.
    */
-  identityBinding: "2.25.1197306440",
+  identityBinding: "6981d2dc80e1af86c286d7a5c5d6f69981bcb457",
+
+  ecdsaWithSha256: "300a06082a8648ce3d040302",
+  /** A P-256 SubjectPublicKeyInfo up to and with the mark of an uncompressed point; 64 bytes follow. */
+  p256SpkiStart: "3059301306072a8648ce3d020106082a8648ce3d03010703420004",
+  emptyName: "3000",
+  notAuthority: "3000",
+  authorityWithoutIntermediates: "30060101ff020100",
+  digitalSignature: "03020780",
+  usage: {
+    device: "300a06082b06010505070302",
+    server: "300a06082b06010505070301",
+  },
 } as const;
 
 /** `device`: calls a gatehouse. `server`: is the gatehouse. */
