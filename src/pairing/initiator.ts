@@ -1,4 +1,12 @@
-import { type Clock, equalBytes, GatehouseError, isErrorCode, type Random, utf8 } from "../core/index.ts";
+import {
+  type Clock,
+  concat,
+  equalBytes,
+  GatehouseError,
+  isErrorCode,
+  type Random,
+  utf8,
+} from "../core/index.ts";
 import { LABELS, verifyLabelled } from "../crypto/index.ts";
 import { type DeviceId, deviceIdOf } from "../identity/index.ts";
 import {
@@ -130,7 +138,7 @@ export class PairingInitiator {
       const failure = error instanceof GatehouseError ? error : badMessage("it made this side fail", error);
       return { bytes: new Uint8Array(0), isDone: true, failure };
     }
-    return { bytes: Buffer.concat(answers), isDone: false };
+    return { bytes: concat(...answers), isDone: false };
   }
 
   /** Tells the gatehouse that the grant is stored: the last bytes to send. */

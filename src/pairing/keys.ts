@@ -1,19 +1,13 @@
-import { X509Certificate } from "node:crypto";
-import { inspectLeaf, parseTlsRequest } from "../certs/index.ts";
+import { inspectLeaf, parseTlsRequest, spkiOf } from "../certs/index.ts";
 import { equalBytes, GatehouseError, type UnixMs } from "../core/index.ts";
 import { sha256 } from "../crypto/index.ts";
 import { deviceIdOf } from "../identity/index.ts";
 import type { PairingChannel, PairingParty } from "./channel.ts";
 import { badMessage, type GrantBody } from "./messages.ts";
 
-/** SHA-256 of a certificate's SubjectPublicKeyInfo. @throws GatehouseError `pairing.bad-message` for no certificate. */
+/** SHA-256 of a certificate's SubjectPublicKeyInfo. @throws GatehouseError `certificate.malformed`. */
 export function tlsKeyHash(certificate: Uint8Array): Uint8Array {
-  try {
-    const { publicKey } = new X509Certificate(certificate);
-    return sha256(new Uint8Array(publicKey.export({ format: "der", type: "spki" })));
-  } catch (cause) {
-    throw badMessage("no certificate that could be read", cause);
-  }
+  return sha256(spkiOf(certificate));
 }
 
 /**

@@ -203,12 +203,12 @@ function readMode(mode: string | null | undefined): PairingMode {
 
 function exactly(bytes: Uint8Array | null | undefined, length: number): Uint8Array {
   if (bytes?.length !== length) throw new RangeError(`${bytes?.length ?? 0} bytes, not ${length}`);
-  return bytes.slice();
+  return new Uint8Array(bytes);
 }
 
 function atMost(bytes: Uint8Array | null | undefined, length: number): Uint8Array {
   if (!bytes || bytes.length === 0 || bytes.length > length) throw new RangeError(`not 1 to ${length} bytes`);
-  return bytes.slice();
+  return new Uint8Array(bytes);
 }
 
 /** Shown on terminals: no control, format or private characters. */

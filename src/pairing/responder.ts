@@ -1,4 +1,4 @@
-import { GatehouseError, isGatehouseError, type Logger, type Random } from "../core/index.ts";
+import { concat, GatehouseError, isGatehouseError, type Logger, type Random } from "../core/index.ts";
 import { LABELS, verifyLabelled } from "../crypto/index.ts";
 import {
   ASSOCIATED_DATA,
@@ -139,7 +139,7 @@ export class PairingResponder implements Disposable {
     } catch (error) {
       return this.fail(error);
     }
-    return { bytes: Buffer.concat(answers), isDone: this.#state.kind === "over" };
+    return { bytes: concat(...answers), isDone: this.#state.kind === "over" };
   }
 
   async #step(message: PairMessage): Promise<PairMessage | undefined> {

@@ -52,7 +52,7 @@ class Serving {
         this.#fail(new GatehouseError("pairing.expired", "no hello came in time"));
     });
     stream.attach({
-      data: (bytes, fin) => void this.#data(bytes.slice(), fin),
+      data: (bytes, fin) => void this.#data(copyOf(bytes), fin),
       drain: () => undefined,
       closed: (error) => this.#end(error ?? linkLost()),
     });
@@ -97,7 +97,7 @@ class Serving {
 export interface JoinedPairing {
   readonly result: PairingResult;
   /** Call it when the result is stored; resolves when the gatehouse has heard, or the link is gone. */
-  acknowledge(): Promise<void>;
+  readonly acknowledge: () => Promise<void>;
 }
 
 /**
@@ -114,6 +114,7 @@ export async function joinPairing(
   const joining = new Joining(stream, initiator);
   const abort = (): void => joining.fail(signal.reason);
   signal.addEventListener("abort", abort, { once: true });
+  if (signal.aborted) abort();
   try {
     const result = await joining.granted;
     return { result, acknowledge: () => joining.acknowledge() };
@@ -143,7 +144,7 @@ class Joining {
       this.#end = resolve;
     });
     stream.attach({
-      data: (bytes, fin) => this.#data(bytes.slice(), fin),
+      data: (bytes, fin) => this.#data(copyOf(bytes), fin),
       drain: () => undefined,
       closed: (error) => this.fail(error ?? linkLost()),
     });
@@ -179,4 +180,9 @@ function linkLost(): GatehouseError {
   return new GatehouseError("quic.closed", "the connection ended in the middle of pairing", {
     hint: "try again",
   });
+}
+
+/** Transports lend Buffers, whose own `slice` is a view. */
+function copyOf(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
 }

@@ -272,7 +272,7 @@ export class PairingWindow implements Disposable {
   /** A link that is gone before it showed a tag frees the slot; too many of them cost the code. */
   #end(attempt: Attempt): void {
     const wasUnproven = attempt.stage === "unproven" && this.#attempts.has(attempt);
-    this.#drop(attempt, closed());
+    this.#release(attempt);
     if (wasUnproven && attempt.mode === "code") this.#countUnproven();
   }
 
@@ -318,7 +318,10 @@ export class PairingWindow implements Disposable {
   }
 
   #stop(how: Over): void {
-    if (this.#granted !== undefined) return this.#retire();
+    if (this.#granted !== undefined) {
+      this.#retire();
+      return;
+    }
     if (this.#over !== undefined) return;
     this.#over = how;
     for (const attempt of this.#attempts) this.#abort(attempt, overError(how));
