@@ -1,7 +1,13 @@
 import { Command } from "commander";
 import { addCompletion } from "./commands/completion.ts";
+import { addDevice } from "./commands/device.ts";
 import { addInit } from "./commands/init.ts";
+import { addPair } from "./commands/pair.ts";
+import { addPing } from "./commands/ping.ts";
+import { addRemote } from "./commands/remote.ts";
 import { addServe } from "./commands/serve.ts";
+import { addStatus } from "./commands/status.ts";
+import { addVault } from "./commands/vault.ts";
 import { addVersion } from "./commands/version.ts";
 import type { Commands, Context, GlobalOptions, Run } from "./context.ts";
 import type { Io } from "./io.ts";
@@ -41,6 +47,10 @@ export function createProgram(io: Io, execute: Execute): Command {
       );
     },
   };
-  for (const add of [addInit, addServe, addVersion, addCompletion]) add(commands);
+  for (const add of [
+    ...[addInit, addServe, addStatus, addPair, addDevice, addRemote, addVault],
+    ...[addPing, addVersion, addCompletion],
+  ])
+    add(commands);
   return program;
 }

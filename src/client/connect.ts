@@ -1,6 +1,7 @@
 import { certificatePem, gatehouseHost, inspectLeaf } from "../certs/index.ts";
 import {
   type Clock,
+  LIMITS,
   type Logger,
   type Random,
   silentLogger,
@@ -23,7 +24,7 @@ export interface ConnectOptions {
   readonly home: string;
   /** A gatehouse's name or id. Left out: this home's own gatehouse, else the default or only one it is paired with. */
   readonly on?: string | undefined;
-  /** For the handshake. Default `LIMITS.handshakeMs`. */
+  /** For the handshake; at most, and by default, `LIMITS.handshakeMs`. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly clock?: Clock;
@@ -91,7 +92,7 @@ export async function connect(options: ConnectOptions): Promise<Client> {
   const layout = homeLayout(options.home);
   const identity = await openHomeIdentity(layout);
   const local = options.on === undefined ? await localGatehouse(layout, identity) : undefined;
-  const remote = local ?? (await new Remotes(layout).resolve(options.on));
+  const remote = local ?? (await Remotes.of(options.home).resolve(options.on));
   const { gatehouseId, caCertificates } = remote;
   const quic = await connectQuic({
     ...{ clock, random, logger, alpn: REQUESTS_ALPN, serverName: gatehouseHost(gatehouseId) },
@@ -101,7 +102,7 @@ export async function connect(options: ConnectOptions): Promise<Client> {
     checkPeer: ({ certificates }) => {
       inspectLeaf(certificates, { caCertificates, gatehouseId, usage: "server", now: clock.now() });
     },
-    ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
+    timeoutMs: Math.min(options.timeoutMs ?? LIMITS.handshakeMs, LIMITS.handshakeMs),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
   return new Client(remote, quic, new Caller({ clock, random }));

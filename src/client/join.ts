@@ -73,7 +73,7 @@ export async function joinGatehouse(options: JoinOptions): Promise<Joined> {
   await ensurePrivateDir(layout.root);
   const identity = await DeviceIdentity.openOrCreate(layout.identityDir, { random });
   const certificate = await selfSignedLeaf(identity, clock.now(), random);
-  const timeoutMs = options.timeoutMs ?? LIMITS.handshakeMs;
+  const timeoutMs = Math.min(options.timeoutMs ?? LIMITS.handshakeMs, LIMITS.handshakeMs);
   await using quic = await connectQuic({
     ...{ clock, random, logger, timeoutMs, alpn: PAIRING_ALPN, address: parseAddress(address) },
     serverName: secret.mode === "uri" ? gatehouseHost(secret.gatehouseId) : UNKNOWN_HOST,
@@ -91,9 +91,13 @@ export async function joinGatehouse(options: JoinOptions): Promise<Joined> {
   });
   const signal = options.signal ?? new AbortController().signal;
   const joined = await joinPairing(quic.connection.openStream(), initiator, { signal });
-  const remote = await new Remotes(layout).add(remoteOf(joined.result, address, clock.now()));
+  const remote = await Remotes.of(options.home).add(remoteOf(joined.result, address, clock.now()));
   await joined.acknowledge();
-  return summary(identity.id, joined.result, remote, clock);
+  return {
+    gatehouse: { name: remote.name, deviceId: remote.gatehouseId },
+    device: { id: identity.id, name: remote.deviceName, role: remote.role },
+    certificate: { expiresAt: remote.certificateExpiresAt },
+  };
 }
 
 function parseTarget({ target, code }: JoinOptions): {
@@ -111,20 +115,11 @@ function parseTarget({ target, code }: JoinOptions): {
   });
 }
 
-function remoteOf(result: PairingResult, address: string, pairedAt: UnixMs): Remote {
+function remoteOf(result: PairingResult, address: string, now: UnixMs): Remote {
   const { gatehouseId, gatehouseName, gatehouseKey, certificate, caCertificates, deviceName, role } = result;
+  const { expiresAt } = inspectLeaf([certificate], { caCertificates, gatehouseId, usage: "device", now });
   return {
     ...{ name: gatehouseName, gatehouseId, identityKey: gatehouseKey, address },
-    ...{ caCertificates, certificate, deviceName, role, pairedAt },
-  };
-}
-
-function summary(deviceId: DeviceId, result: PairingResult, remote: Remote, clock: Clock): Joined {
-  const { caCertificates, gatehouseId, certificate } = remote;
-  const leaf = inspectLeaf([certificate], { caCertificates, gatehouseId, usage: "device", now: clock.now() });
-  return {
-    gatehouse: { name: remote.name, deviceId: gatehouseId },
-    device: { id: deviceId, name: result.deviceName, role: result.role },
-    certificate: { expiresAt: leaf.expiresAt },
+    ...{ caCertificates, certificate, deviceName, role, pairedAt: now, certificateExpiresAt: expiresAt },
   };
 }

@@ -25,7 +25,7 @@ export async function localGatehouse(
     ...{ name: gatehouseName, gatehouseId: identity.id, identityKey: identity.publicKey, address },
     caCertificates: (Array.isArray(caCertificates) ? caCertificates : []).map(der),
     certificate: der(certificate),
-    ...{ deviceName: gatehouseName, role: "owner", pairedAt: unixMs(0) },
+    ...{ deviceName: gatehouseName, role: "owner", pairedAt: unixMs(0), certificateExpiresAt: unixMs(0) },
   };
 }
 

@@ -3,7 +3,7 @@
  * `identity/`. Changed by atomic rename, so that commands may run beside each other.
  */
 import { GatehouseError, isGatehouseError, LIMITS, type UnixMs, unixMs } from "../core/index.ts";
-import { type HomeLayout, readSmallFile, writeAtomic } from "../files/index.ts";
+import { homeLayout, readSmallFile, writeAtomic } from "../files/index.ts";
 import { type DeviceId, isDeviceId } from "../identity/index.ts";
 import { parseAddress } from "./address.ts";
 
@@ -23,6 +23,7 @@ export interface Remote {
   readonly deviceName: string;
   readonly role: string;
   readonly pairedAt: UnixMs;
+  readonly certificateExpiresAt: UnixMs;
 }
 
 interface Document {
@@ -33,8 +34,13 @@ interface Document {
 export class Remotes {
   readonly #path: string;
 
-  constructor(layout: HomeLayout) {
-    this.#path = layout.remotesFile;
+  private constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** Of the install at `home`. Reads nothing yet. */
+  static of(home: string): Remotes {
+    return new Remotes(homeLayout(home).remotesFile);
   }
 
   /** In the order they were paired. */
@@ -180,10 +186,11 @@ function parseRemote(value: unknown): Remote {
     return field;
   };
   const gatehouseId = text("gatehouseId");
-  const { caCertificates, pairedAt } = fields;
+  const { caCertificates, pairedAt, certificateExpiresAt } = fields;
   if (!isDeviceId(gatehouseId)) throw new RangeError("not a gatehouse's id");
-  if (!Array.isArray(caCertificates) || typeof pairedAt !== "number")
-    throw new RangeError("fields are missing");
+  if (!Array.isArray(caCertificates)) throw new RangeError("caCertificates is missing");
+  if (typeof pairedAt !== "number" || typeof certificateExpiresAt !== "number")
+    throw new RangeError("dates are missing");
   return {
     ...{
       name: text("name"),
@@ -198,6 +205,7 @@ function parseRemote(value: unknown): Remote {
       fromBase64(typeof entry === "string" ? entry : ""),
     ),
     pairedAt: unixMs(pairedAt),
+    certificateExpiresAt: unixMs(certificateExpiresAt),
   };
 }
 

@@ -1,0 +1,127 @@
+import { parseDuration } from "../../config/index.ts";
+import { GatehouseError, isGatehouseError, LIMITS } from "../../core/index.ts";
+import type { Commands, Context } from "../context.ts";
+import { askLine, canAsk, readLine } from "../input.ts";
+import type { OpenWindow } from "../pairing-card.ts";
+import { type PairedDevice, type PairingEvent, watchPairing } from "../pairing-watch.ts";
+import { type RemoteOption, type Session, withRemoteOption, withSession } from "../session.ts";
+import { printable } from "../style.ts";
+import { relativeDate } from "../words.ts";
+
+/** What the last answer of a window may take to arrive after the window has closed. */
+const ANSWER_MS = 10_000;
+
+export function addPair({ program, bind }: Commands): void {
+  const pair = program.command("pair").description("let a new device in, or join a gatehouse");
+  bind(
+    withRemoteOption(pair.command("open"))
+      .description("open the door to one new device and wait for it")
+      .option("--role <role>", "the role it gets", "member")
+      .option("--ttl <duration>", "how long the code is good, 10m at most", "120s"),
+    open,
+  );
+  bind(
+    pair
+      .command("join <target>")
+      .description("pair this install with a gatehouse: HOST:PORT and its code, or its gatehouse:// URI")
+      .option("--code <code>", "the six digits; - reads them from standard input")
+      .option("--name <name>", "what the gatehouse shall call this device; the host's name by default"),
+    join,
+  );
+}
+
+interface OpenOptions extends RemoteOption {
+  readonly role: string;
+  readonly ttl: string;
+}
+
+async function open(context: Context, _args: readonly string[], options: OpenOptions): Promise<undefined> {
+  const ttlMs = parseDuration(options.ttl);
+  if (ttlMs > LIMITS.pairingTtlMaxMs) {
+    throw new GatehouseError("usage.bad-argument", "a pairing window is open for 10 minutes at most", {
+      hint: "open a new one when this one has closed",
+    });
+  }
+  await withSession(context, options, (session) =>
+    watchPairing(context, pairingEvents(session, { role: options.role, ttlMs }), "open"),
+  );
+}
+
+/** The stream of the open call; leaving it early cancels the call, which closes the window. */
+async function* pairingEvents(
+  { client, methods, options: { signal } }: Session,
+  request: { readonly role: string; readonly ttlMs: number },
+): AsyncIterable<PairingEvent> {
+  const timeoutMs = Math.min(request.ttlMs + ANSWER_MS, LIMITS.callTimeoutMaxMs);
+  try {
+    for await (const event of client.stream(methods.Pairing.Open, request, { signal, timeoutMs })) {
+      yield* asPairingEvent(event);
+    }
+  } catch (error) {
+    // The longest window and the longest call are equally long: either may end first.
+    if (!isGatehouseError(error, "rpc.deadline")) throw error;
+    yield { kind: "expired" };
+  }
+}
+
+/** One of these is set; none of them is an event that a newer gatehouse knows. */
+interface WireEvent {
+  readonly opened?: Nullable<OpenWindow> | null;
+  readonly paired?: ({ readonly deviceId?: string | null } & Nullable<Omit<PairedDevice, "id">>) | null;
+  readonly burnt?: object | null;
+  readonly expired?: object | null;
+}
+
+type Nullable<Fields> = { readonly [Key in keyof Fields]?: Fields[Key] | null };
+
+function* asPairingEvent({ opened, paired, burnt, expired }: WireEvent): Iterable<PairingEvent> {
+  if (opened) {
+    const { code, uri, expiresAt } = opened;
+    yield { kind: "opened", code: code || undefined, uri: uri ?? "", expiresAt: expiresAt ?? 0 };
+  }
+  if (paired) {
+    const { deviceId, name, role } = paired;
+    yield { kind: "paired", device: { id: deviceId ?? "", name: name ?? "", role: role ?? "" } };
+  }
+  if (burnt) yield { kind: "burnt" };
+  if (expired) yield { kind: "expired" };
+}
+
+interface JoinOptions {
+  readonly code?: string;
+}
+
+async function join(
+  context: Context,
+  [given = ""]: readonly string[],
+  options: JoinOptions,
+): Promise<undefined> {
+  const { config, io, output, signal } = context;
+  // A URI holds a secret: it can come by standard input, where other users do not see it.
+  const target = given === "-" ? await readLine(context) : given;
+  const code = /^gatehouse:/i.test(target) ? undefined : await readCode(context, options.code);
+  const { joinGatehouse } = await import("../../client/index.ts");
+  const { home, name, timeoutMs } = config;
+  const joined = await joinGatehouse({
+    ...{ home, target, name, kind: "cli" as const, platform: io.platform, signal, timeoutMs },
+    ...(code === undefined ? {} : { code }),
+  });
+  const { gatehouse, device, certificate } = joined;
+  output.done({ gatehouse, device, certificate }, () => {
+    const role = `${printable(device.name)} is now its ${printable(device.role)}`;
+    const renewal = relativeDate(certificate.expiresAt, Date.now());
+    return [
+      `${output.style.green("paired")} with ${printable(gatehouse.name)}; ${role}`,
+      output.style.dim(`certificate expires ${renewal}`),
+    ].join("\n");
+  });
+}
+
+async function readCode(context: Context, given: string | undefined): Promise<string> {
+  if (given === "-") return readLine(context);
+  if (given !== undefined) return given;
+  if (canAsk(context)) return askLine(context, "code: ");
+  throw new GatehouseError("usage.bad-argument", "a pairing code is needed", {
+    hint: "give --code with the six digits that the gatehouse shows, or --code - to read them from standard input",
+  });
+}
