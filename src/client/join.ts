@@ -8,6 +8,7 @@ import {
 import {
   type Clock,
   GatehouseError,
+  isGatehouseError,
   LIMITS,
   type Logger,
   type Random,
@@ -28,7 +29,7 @@ import {
   parsePairingCode,
   parsePairingUri,
 } from "../pairing/index.ts";
-import { connectQuic } from "../quic/index.ts";
+import { connectQuic, type QuicClientConnection, type QuicConnectOptions } from "../quic/index.ts";
 import { parseAddress } from "./address.ts";
 import { type Remote, Remotes } from "./remotes.ts";
 
@@ -74,7 +75,7 @@ export async function joinGatehouse(options: JoinOptions): Promise<Joined> {
   const identity = await DeviceIdentity.openOrCreate(layout.identityDir, { random });
   const certificate = await selfSignedLeaf(identity, clock.now(), random);
   const timeoutMs = Math.min(options.timeoutMs ?? LIMITS.handshakeMs, LIMITS.handshakeMs);
-  await using quic = await connectQuic({
+  await using quic = await dial({
     ...{ clock, random, logger, timeoutMs, alpn: PAIRING_ALPN, address: parseAddress(address) },
     serverName: secret.mode === "uri" ? gatehouseHost(secret.gatehouseId) : UNKNOWN_HOST,
     identity: { keyPem: identity.tls.privateKeyPem, certificatePem: certificatePem(certificate) },
@@ -98,6 +99,19 @@ export async function joinGatehouse(options: JoinOptions): Promise<Joined> {
     device: { id: identity.id, name: remote.deviceName, role: remote.role },
     certificate: { expiresAt: remote.certificateExpiresAt },
   };
+}
+
+/** While no window is open the gatehouse does not even offer the pairing protocol. */
+async function dial(options: QuicConnectOptions): Promise<QuicClientConnection> {
+  try {
+    return await connectQuic(options);
+  } catch (failure) {
+    if (!isGatehouseError(failure, "quic.not-admitted")) throw failure;
+    throw new GatehouseError("pairing.closed", "no pairing window is open there", {
+      hint: "open one on the gatehouse: gatehouse pair open",
+      cause: failure,
+    });
+  }
 }
 
 function parseTarget({ target, code }: JoinOptions): {

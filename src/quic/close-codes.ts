@@ -16,7 +16,7 @@ export const CLOSE_CODES = {
   "device.revoked": {
     number: 0x12,
     error: "device.revoked",
-    hint: "this device was revoked; pair anew if its owner agrees",
+    hint: "revocation is final: pair anew from an empty home, with a new identity",
   },
   "device.key-changed": {
     number: 0x13,
