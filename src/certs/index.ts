@@ -3,4 +3,4 @@ export { certificatePem, spkiOf } from "./encodings.ts";
 export { type InspectOptions, inspectLeaf, type LeafFacts } from "./inspect.ts";
 export { type IssuedLeaf, issueLeaf, type LeafInput, selfSignedLeaf } from "./leaf.ts";
 export { gatehouseHost, type LeafUsage } from "./profile.ts";
-export { createTlsRequest, parseTlsRequest, type TlsRequest } from "./request.ts";
+export { createTlsRequest, parseTlsRequest, type Requester, type TlsRequest } from "./request.ts";

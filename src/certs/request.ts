@@ -1,6 +1,6 @@
 import { fromHex, GatehouseError, hex, LIMITS, MalformedBytes } from "../core/index.ts";
 import { verifyP256 } from "../crypto/index.ts";
-import { type DeviceId, type DeviceIdentity, deviceIdOf, verifyTlsBinding } from "../identity/index.ts";
+import { type DeviceId, deviceIdOf, type TlsIdentity, verifyTlsBinding } from "../identity/index.ts";
 import { DerReader, element, explicit, TAG } from "./der.ts";
 import { DER } from "./profile.ts";
 
@@ -25,8 +25,14 @@ export interface TlsRequest {
   readonly spki: Uint8Array;
 }
 
+/** What a request needs of a `DeviceIdentity`: no private key. */
+export interface Requester {
+  readonly publicKey: Uint8Array;
+  readonly tls: Pick<TlsIdentity, "spki" | "publicBinding" | "sign">;
+}
+
 /** A PKCS#10 request (RFC 2986) for the identity's own TLS key, DER. The private key stays where it is. */
-export function createTlsRequest({ publicKey, tls }: DeviceIdentity): Promise<Uint8Array> {
+export function createTlsRequest({ publicKey, tls }: Requester): Promise<Uint8Array> {
   const binding = element(TAG.octetString, publicKey, tls.publicBinding);
   const type = element(TAG.objectIdentifier, fromHex(DER.identityBinding));
   const attribute = element(TAG.sequence, type, element(TAG.set, binding));
