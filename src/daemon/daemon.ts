@@ -1,24 +1,17 @@
-import { Authorizer, loadDefaultPolicies, loadDefaultSchema } from "../authz/index.ts";
-import { DeviceCa, DeviceRegistry } from "../ca/index.ts";
-import { certificatePem } from "../certs/index.ts";
-import { GatehouseError, invariant, LIMITS, Resources } from "../core/index.ts";
+import { DeviceCa } from "../ca/index.ts";
+import { GatehouseError, LIMITS, Resources } from "../core/index.ts";
 import { checkPrivate, ensurePrivateDir, type HomeLayout, homeLayout, lockHome } from "../files/index.ts";
-import { type DeviceId, DeviceIdentity, parseDeviceId } from "../identity/index.ts";
-import { PairingLimiter } from "../pairing/index.ts";
-import { formatAddress, type QuicConnection, QuicServer, type SocketAddress } from "../quic/index.ts";
+import { type DeviceId, DeviceIdentity } from "../identity/index.ts";
+import { formatAddress, type SocketAddress } from "../quic/index.ts";
 import type { Router } from "../rpc/index.ts";
-import { createRouter, type Peer } from "../services/index.ts";
-import type { DeviceRow } from "../vault/index.ts";
-import { admission } from "./admission.ts";
+import type { Peer } from "../services/index.ts";
 import { type BootRecord, readBootRecord } from "./boot-record.ts";
 import { caKeyCodec } from "./ca-key-codec.ts";
-import { enrollment } from "./enrollment.ts";
+import { openDoor } from "./door.ts";
 import { makeGatehouse } from "./init.ts";
-import { limiterStore } from "./limiter-store.ts";
 import { publishEndpoint, writeOwnerCertificate } from "./owner-files.ts";
-import { PairingDoor, type PairingDoorEvent } from "./pairing-door.ts";
-import { Peers } from "./peers.ts";
-import { type Effects, openStorage, type Storage } from "./storage.ts";
+import type { PairingDoor, PairingDoorEvent } from "./pairing-door.ts";
+import { type Effects, openStorage } from "./storage.ts";
 
 export interface DaemonOptions extends Effects {
   readonly home: string;
@@ -75,11 +68,16 @@ export class Daemon implements AsyncDisposable {
     const storage = await openStorage(layout, { keyDir: options.keyDir, mode: "open" }, options, resources);
     const codec = caKeyCodec(storage.vault);
     const ca = await DeviceCa.open(layout.caDir, { gatehouseId: identity.id, ...options, codec });
-    const door = await openDoor({ layout, identity, boot, storage, ca }, options, resources);
+    const { router, pairing, server } = await openDoor(
+      { ...options, identity, boot, storage, ca },
+      resources,
+    );
     await renewOwner(layout, boot, identity, ca);
-    resources.use(await publishEndpoint(layout, door.ready.quic, options.pid));
-    options.logger.info("ready", { quic: door.ready.quic });
-    return new Daemon({ ...door, resources: resources.move() });
+    const quic = formatAddress(server.address);
+    resources.use(await publishEndpoint(layout, quic, options.pid));
+    options.logger.info("ready", { quic });
+    const ready = { name: boot.name, deviceId: identity.id, fingerprint: identity.fingerprint, quic };
+    return new Daemon({ ready, router, pairing, resources: resources.move() });
   }
 
   /**
@@ -135,102 +133,6 @@ function notInitialized(): GatehouseError<"home.not-initialized"> {
   return new GatehouseError("home.not-initialized", "no gatehouse lives in this home yet", {
     hint: "make one with: gatehouse init, or start with: gatehouse serve --init",
   });
-}
-
-interface DoorParts extends OpenHome {
-  readonly layout: HomeLayout;
-  readonly storage: Storage;
-  readonly ca: DeviceCa;
-}
-
-interface Door {
-  readonly ready: DaemonReady;
-  readonly router: Router<Peer>;
-  readonly pairing: PairingDoor;
-}
-
-async function openDoor(parts: DoorParts, options: DaemonOptions, resources: Resources): Promise<Door> {
-  const { identity, boot, ca, storage } = parts;
-  const { vault, audit } = storage;
-  const { clock, random, logger } = options;
-  const registry = new DeviceRegistry<DeviceRow>({
-    ...{ store: vault.devices, gatehouseId: identity.id, clock },
-    caCertificates: () => ca.certificatesDer,
-  });
-  const peers = new Peers();
-  resources.use(registry.onRevoked((row) => peers.expel(parseDeviceId(row.id), "this device was revoked")));
-  const burnt = { action: "pair:burn", resource: `gatehouse:${identity.id}`, outcome: "done" } as const;
-  const limiter = await PairingLimiter.open(
-    limiterStore(vault.settings, () => audit.encodeEvent(burnt)),
-    clock,
-  );
-  const leaf = await ca.issueServer(identity.tls.spki);
-
-  let server: QuicServer | undefined;
-  const listening = (): QuicServer => {
-    invariant(server !== undefined, "the door is open before anybody comes in");
-    return server;
-  };
-  const pairing = new PairingDoor({
-    ...{ identity, gatehouseName: boot.name, limiter, clock, random, logger },
-    certificate: () => leaf.der,
-    server: listening,
-    enroll: enrollment({ ca, vault, audit, clock }),
-  });
-  const router = createRouter({
-    ...{ gatehouseId: identity.id, audit, clock, logger, secrets: vault.secrets, windows: pairing },
-    authorizer: await Authorizer.open({
-      ...{ schema: await loadDefaultSchema(), policies: await loadDefaultPolicies(), logger },
-    }),
-    devices: {
-      list: () => registry.list(),
-      find: (text) => registry.find(text),
-      lastSeenAt: (id) => registry.lastSeenAt(id),
-      revoke: (id, at, mutation) => vault.devices.revoke(id, at, mutation),
-    },
-    health: {
-      ...{
-        name: boot.name,
-        deviceId: identity.id,
-        fingerprint: identity.fingerprint,
-        version: options.version,
-      },
-      quic: () => formatAddress(listening().address),
-      activeDevices: () => registry.activeCount,
-      state: () => vault.state,
-    },
-  });
-  resources.use(router);
-  const serve = (connection: QuicConnection, id: DeviceId): void => {
-    const peer = peerOf(connection, id, registry);
-    connection.onStream((stream) => router.serve(stream, peer));
-  };
-  server = resources.use(
-    await QuicServer.listen({
-      ...{ listen: options.listen, alpn: REQUESTS_ALPN, clock, random, logger },
-      identity: { keyPem: identity.tls.privateKeyPem, certificatePem: certificatePem(leaf.der) },
-      caPem: ca.certificatesPem,
-      admit: admission({ registry, peers, pairing, logger, serve }),
-    }),
-  );
-  const quic = formatAddress(server.address);
-  const ready = { name: boot.name, deviceId: identity.id, fingerprint: identity.fingerprint, quic };
-  return { ready, router, pairing };
-}
-
-/** Requests; pairing has its own. */
-const REQUESTS_ALPN = "gatehouse/1";
-
-function peerOf(connection: QuicConnection, deviceId: DeviceId, registry: DeviceRegistry<DeviceRow>): Peer {
-  return {
-    deviceId,
-    facts: () => {
-      const row = registry.get(deviceId);
-      return row?.state === "active" ? { name: row.name, role: row.role } : undefined;
-    },
-    wire: "quic",
-    remoteAddress: () => connection.remote.host,
-  };
 }
 
 /** The home's own command line comes in by the same door, with a certificate that every start renews. */
