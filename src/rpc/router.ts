@@ -68,6 +68,10 @@ export class Router<Peer> implements AsyncDisposable {
   async drain(limitMs: number = LIMITS.drainMs): Promise<void> {
     this.#isDraining = true;
     if (this.#calls.size === 0) return;
+    if (limitMs <= 0) {
+      this.#endAll();
+      return;
+    }
     const idle = new Promise<void>((resolve) => {
       this.#onIdle = resolve;
     });
