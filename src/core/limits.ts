@@ -27,6 +27,8 @@ export const LIMITS = {
   /** One frame: a message and the frame's own fields. */
   frameBytes: 1_048_576 + 65_536,
   methodNameBytes: 128,
+  /** Echoed by a ping: enough to time a transfer, too little to move bulk past the audit. */
+  pingPayloadBytes: 65_536,
   /** Calls in flight on one connection; further streams wait for credit. */
   callsPerConnection: 256,
   /** Calls in flight of one device over all its connections. */

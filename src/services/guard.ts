@@ -105,7 +105,8 @@ export class Guard {
     if (subjectOf === undefined) throw new GatehouseError("authz.denied", "no policy speaks of this method");
     const base = { context, facts, options: this.#options };
     try {
-      return new GrantedCall({ ...base, subject: subjectOf(request, this.#options.subjects) });
+      const subject = subjectOf(request, this.#options.subjects);
+      return new GrantedCall({ ...base, subject, isAboutDevice: subject.resource.kind === "device" });
     } catch (failure) {
       if (!isGatehouseError(failure, "device.not-found") && !isGatehouseError(failure, "device.ambiguous"))
         throw failure;
@@ -113,10 +114,17 @@ export class Guard {
     }
   }
 
-  /** Whether a device exists is told only to those who may list them; to others it is a denial like any other. */
-  #withoutDevice(base: Omit<GrantedCallParts, "subject">, failure: GatehouseError): GrantedCall {
+  /** Whether a device exists is told only to those who may list them; to others it is a denial in the same words. */
+  #withoutDevice(
+    base: Omit<GrantedCallParts, "subject" | "isAboutDevice">,
+    failure: GatehouseError,
+  ): GrantedCall {
     const resource: Resource = { kind: "gatehouse", id: this.#options.subjects.gatehouseId };
-    const call = new GrantedCall({ ...base, subject: { action: "device:list", resource } });
+    const call = new GrantedCall({
+      ...base,
+      subject: { action: "device:list", resource },
+      isAboutDevice: true,
+    });
     if (call.isAllowed) throw failure;
     return call;
   }
@@ -151,6 +159,8 @@ interface GrantedCallParts {
   readonly context: CallContext<Peer>;
   readonly facts: { readonly name: string; readonly role: string };
   readonly subject: Subject;
+  /** One device, known or not: its denial must not tell which. */
+  readonly isAboutDevice: boolean;
   readonly options: GuardOptions;
 }
 
@@ -185,7 +195,10 @@ class GrantedCall implements Granted {
   }
 
   denial(): GatehouseError<"authz.denied"> {
-    return new GatehouseError("authz.denied", this.#decision.reason, {
+    const reason = this.#parts.isAboutDevice
+      ? "no policy permits this for such a device"
+      : this.#decision.reason;
+    return new GatehouseError("authz.denied", reason, {
       hint: "ask the gatehouse's owner for a role or policy that permits it",
     });
   }

@@ -1,3 +1,4 @@
+import { GatehouseError, LIMITS } from "../core/index.ts";
 import { METHODS } from "../gen/index.ts";
 import type { Router } from "../rpc/index.ts";
 import type { Peer } from "./peer.ts";
@@ -15,7 +16,10 @@ export interface HealthFacts {
 
 export function healthService(router: Router<Peer>, facts: HealthFacts): void {
   const { name, deviceId, fingerprint, version } = facts;
-  router.handle(METHODS.Health.Ping, ({ payload }) => ({ payload }));
+  router.handle(METHODS.Health.Ping, ({ payload }) => {
+    if (payload.length <= LIMITS.pingPayloadBytes) return { payload };
+    throw new GatehouseError("usage.bad-argument", `a ping carries at most ${LIMITS.pingPayloadBytes} bytes`);
+  });
   router.handle(METHODS.Health.Status, () => {
     const { kind, reason = "" } = facts.state();
     const devices = facts.activeDevices();

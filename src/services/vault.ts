@@ -45,9 +45,10 @@ export function vaultService(router: Router<Peer>, { guard, secrets }: VaultPart
     });
   });
 
-  router.handle(METHODS.Vault.Get, async (request) => {
+  router.handle(METHODS.Vault.Get, async (request, context) => {
     const path = parseSecretPath(request.path);
     const found = await secrets.get(path, request.version === 0 ? undefined : request.version);
+    context.onEnd(() => found.value.fill(0));
     return { path, ...found };
   });
 

@@ -1,0 +1,167 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { GatehouseError, LIMITS } from "../../src/core/index.ts";
+import { METHODS } from "../../src/gen/index.ts";
+import { settled } from "../support/memory-wire.ts";
+import { bytes, idOf, World } from "./support.ts";
+
+const { Vault, Device, Health, Pairing } = METHODS;
+
+/** One call of each method there is; a method that is missing here does not compile. */
+const CALLS: {
+  readonly [Service in keyof typeof METHODS]: {
+    readonly [Method in keyof (typeof METHODS)[Service]]: (world: World, name: string) => Promise<unknown>;
+  };
+} = {
+  Health: {
+    Ping: (world, name) => world.call(name, Health.Ping, {}),
+    Status: (world, name) => world.call(name, Health.Status, {}),
+  },
+  Device: {
+    List: (world, name) => world.call(name, Device.List, {}),
+    Show: (world, name) => world.call(name, Device.Show, { device: "phone" }),
+    Revoke: (world, name) => world.call(name, Device.Revoke, { device: "phone" }),
+  },
+  Pairing: {
+    Open: (world, name) => world.stream(name, Pairing.Open, {}).next(),
+  },
+  Vault: {
+    Put: (world, name) => world.call(name, Vault.Put, { path: "shared/db", value: bytes("new") }),
+    Get: (world, name) => world.call(name, Vault.Get, { path: "shared/db" }),
+    List: (world, name) => world.call(name, Vault.List, { prefix: "shared" }),
+    History: (world, name) => world.call(name, Vault.History, { path: "shared/db" }),
+    Remove: (world, name) => world.call(name, Vault.Remove, { path: "shared/db" }),
+  },
+};
+
+const EVERY_CALL = Object.entries(CALLS).flatMap(([service, methods]) =>
+  Object.entries(methods).map(([method, call]) => [`${service}/${method}`, call] as const),
+);
+const OPEN_TO_ALL = ["Health/Ping", "Health/Status"];
+
+let world: World;
+
+async function prepared(...changes: Parameters<typeof World.open>): Promise<World> {
+  world = await World.open(...changes);
+  return world;
+}
+
+async function liveSecret(name = "owner"): Promise<string> {
+  const { value } = await world.call(name, Vault.Get, { path: "shared/db" });
+  return Buffer.from(value).toString();
+}
+
+afterEach(async () => {
+  await world[Symbol.asyncDispose]();
+});
+
+describe("every method", () => {
+  beforeEach(async () => {
+    await prepared();
+    await world.call("owner", Vault.Put, { path: "shared/db", value: bytes("old") });
+  });
+
+  it.each(EVERY_CALL)("%s is refused to a device that was revoked a moment ago", async (_method, call) => {
+    await world.call("owner", Device.Revoke, { device: "laptop" });
+    await expect(call(world, "laptop")).rejects.toMatchObject({ code: "device.revoked" });
+    expect(await liveSecret()).toBe("old");
+    expect(world.parts.windows.opened).toEqual([]);
+  });
+
+  it.each(EVERY_CALL)("%s is refused to a device that nobody knows", async (_method, call) => {
+    await expect(call(world, "stranger")).rejects.toMatchObject({ code: "device.revoked" });
+  });
+
+  it.each(EVERY_CALL.filter(([method]) => !OPEN_TO_ALL.includes(method)))(
+    "%s is denied where no policy permits it, changes nothing, and the denial is on record",
+    async (_method, call) => {
+      const before = (await world.audited()).length;
+      await expect(call(world, "guest")).rejects.toMatchObject({ code: "authz.denied" });
+      const records = (await world.audited()).slice(before).map(({ event }) => event);
+      expect(records).toMatchObject([{ principal: idOf("guest"), outcome: "denied", code: "authz.denied" }]);
+      expect(await liveSecret()).toBe("old");
+      expect(world.parts.registry.get(idOf("phone"))?.state).toBe("active");
+      expect(world.parts.windows.opened).toEqual([]);
+    },
+  );
+
+  it.each(EVERY_CALL.filter(([method]) => method !== "Health/Ping"))(
+    "%s leaves one record when it is allowed",
+    async (_method, call) => {
+      world.parts.windows.events = [{ kind: "expired" }];
+      const before = (await world.audited()).length;
+      await call(world, "owner");
+      const records = (await world.audited()).slice(before).map(({ event }) => event);
+      expect(records).toMatchObject([
+        { principal: idOf("owner"), principalRole: "owner", wire: "quic", remoteAddress: "192.0.2.7" },
+      ]);
+      expect(["allowed", "done"]).toContain(records[0]?.outcome);
+      expect(records[0]?.policies).toContain("default/owner-everything");
+      expect(records[0]?.requestId).toHaveLength(16);
+    },
+  );
+
+  it("leaves no record of a ping but its count", async () => {
+    const before = (await world.audited()).length;
+    for (let count = 0; count < 7; count += 1) await world.call("guest", Health.Ping, {});
+    expect(await world.audited()).toHaveLength(before);
+    world.parts.clock.advance(60_000);
+    await world.parts.audit.sync();
+    const added = (await world.audited()).slice(before).map(({ event }) => JSON.stringify(event));
+    expect(added).toEqual([expect.stringMatching(/gatehouse:ping.*7/)]);
+  });
+});
+
+describe("an audit log that cannot be written", () => {
+  const broken = new GatehouseError("audit.unavailable", "the audit log cannot be written");
+
+  it("keeps a secret from being shown", async () => {
+    let isBroken = false;
+    await prepared(({ audit }) => ({
+      audit: {
+        append: (fields) => (isBroken ? Promise.reject(broken) : audit.append(fields)),
+        encodeEvent: (fields) => audit.encodeEvent(fields),
+        count: (action) => audit.count(action),
+      },
+    }));
+    await world.call("owner", Vault.Put, { path: "shared/db", value: bytes("old") });
+    isBroken = true;
+    await expect(liveSecret()).rejects.toMatchObject({ code: "audit.unavailable" });
+    const open = world.stream("owner", Pairing.Open, {});
+    await expect(open.next()).rejects.toMatchObject({ code: "audit.unavailable" });
+    expect(world.parts.windows.opened).toEqual([]);
+  });
+
+  it("keeps a change from being made", async () => {
+    await prepared(({ audit }) => ({
+      audit: {
+        append: (fields) => audit.append(fields),
+        encodeEvent: () => {
+          throw broken;
+        },
+        count: (action) => audit.count(action),
+      },
+    }));
+    const put = world.call("owner", Vault.Put, { path: "shared/db", value: bytes("new") });
+    await expect(put).rejects.toMatchObject({ code: "audit.unavailable" });
+    await expect(liveSecret()).rejects.toMatchObject({ code: "vault.not-found" });
+  });
+});
+
+describe("the calls of one device", () => {
+  it("are bounded in number, and others are served meanwhile", async () => {
+    await prepared();
+    const open = (name: string) => world.stream(name, Pairing.Open, {});
+    world.parts.windows.events = [{ kind: "opened", code: "1", uri: "u", expiresAt: 1 }];
+    const streams = Array.from({ length: LIMITS.callsPerDevice }, () => open("owner"));
+    for (const stream of streams) await stream.next();
+    await expect(world.call("owner", Health.Ping, {})).rejects.toMatchObject({
+      ...{ code: "rpc.overloaded", retryAfterMs: 1_000 },
+    });
+    await expect(world.call("second", Health.Ping, {})).resolves.toBeDefined();
+    await streams[0]?.return?.();
+    await settled();
+    await expect(world.call("owner", Health.Ping, {})).resolves.toBeDefined();
+    for (const stream of streams) await stream.return?.();
+    await settled();
+  });
+});

@@ -1,0 +1,154 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { equalBytes } from "../../src/core/index.ts";
+import { METHODS } from "../../src/gen/index.ts";
+import { settled } from "../support/memory-wire.ts";
+import { bytes, idOf, World } from "./support.ts";
+
+const { Device, Health, Pairing } = METHODS;
+
+let world: World;
+
+beforeEach(async () => {
+  world = await World.open();
+});
+
+afterEach(async () => {
+  await world[Symbol.asyncDispose]();
+});
+
+describe("Health", () => {
+  it("echoes a ping up to 64 KiB", async () => {
+    const payload = new Uint8Array(65_536).fill(3);
+    const answer = await world.call("guest", Health.Ping, { payload });
+    expect(equalBytes(answer.payload, payload)).toBe(true);
+    const larger = world.call("guest", Health.Ping, { payload: new Uint8Array(65_537) });
+    await expect(larger.then(() => "answered")).rejects.toMatchObject({ code: "usage.bad-argument" });
+  });
+
+  it("says who the gatehouse is and how it is", async () => {
+    expect(await world.call("guest", Health.Status, {})).toMatchObject({
+      ...{ name: "home", deviceId: idOf("gatehouse"), fingerprint: "ab12", state: "serving", reason: "" },
+      ...{ quic: "127.0.0.1:7443", devices: 5, version: "1.2.3" },
+    });
+  });
+});
+
+describe("Device", () => {
+  it("lists all devices in pages", async () => {
+    const names: string[] = [];
+    let pageToken = "";
+    do {
+      const page = await world.call("owner", Device.List, { pageSize: 2, pageToken });
+      expect(page.devices.length).toBeLessThanOrEqual(2);
+      names.push(...page.devices.map(({ name }) => name ?? ""));
+      pageToken = page.nextPageToken;
+    } while (pageToken !== "");
+    expect(names).toEqual(["owner", "second", "phone", "laptop", "guest"]);
+    const stray = world.call("owner", Device.List, { pageToken: "nobody" });
+    await expect(stray).rejects.toMatchObject({ code: "usage.bad-argument" });
+  });
+
+  it("shows one by name, id or the beginning of its id", async () => {
+    const id = idOf("phone");
+    for (const device of ["phone", id, id.slice(0, 8), id.toUpperCase()]) {
+      expect(await world.call("owner", Device.Show, { device })).toMatchObject({
+        ...{ id, name: "phone", role: "member", state: "active", kind: "cli", platform: "linux" },
+        ...{ pairedAt: 3, lastSeenAt: 0, revokedAt: 0, certificateExpiresAt: 1_800_000_000_000 },
+      });
+    }
+    const nobody = world.call("owner", Device.Show, { device: "nobody" });
+    await expect(nobody).rejects.toMatchObject({ code: "device.not-found" });
+  });
+
+  it("revokes a device for good, once, and says so on record", async () => {
+    const requestId = new Uint8Array(16).fill(9);
+    const revoke = () => world.call("owner", Device.Revoke, { device: "phone" }, { requestId });
+    const first = await revoke();
+    expect(first).toMatchObject({ id: idOf("phone"), state: "revoked", revokedAt: world.parts.clock.now() });
+    world.parts.clock.advance(1_000);
+    expect(await revoke()).toMatchObject({ state: "revoked", revokedAt: first.revokedAt });
+    const resource = `device:${idOf("phone")}`;
+    const done = (await world.audited()).filter(({ event }) => event.outcome === "done");
+    expect(done.map(({ event }) => event)).toMatchObject([{ action: "device:revoke", resource }]);
+  });
+
+  it("keeps the last owner", async () => {
+    await world.call("owner", Device.Revoke, { device: "second" });
+    const last = world.call("owner", Device.Revoke, { device: "owner" });
+    await expect(last).rejects.toMatchObject({ code: "device.last-owner" });
+    await expect(world.call("owner", Health.Ping, {})).resolves.toBeDefined();
+  });
+
+  it.each(["Revoke", "Show"] as const)(
+    "does not tell by %s whether a device exists to whom may not list them",
+    async (method) => {
+      const answers = await Promise.all(
+        ["laptop", "nobody"].map((device) =>
+          world.call("phone", Device[method], { device }).catch((error: unknown) => error),
+        ),
+      );
+      expect(answers[0]).toMatchObject({ code: "authz.denied" });
+      expect(answers[1]).toEqual(answers[0]);
+    },
+  );
+});
+
+describe("Pairing", () => {
+  const opened = { kind: "opened", code: "123456", uri: "gatehouse://x", expiresAt: 9 } as const;
+  const device = { deviceId: "d", name: "tablet", role: "member" };
+
+  it("tells what happens at the window, and ends with it", async () => {
+    world.parts.windows.events = [opened, { kind: "paired", device }];
+    world.parts.windows.staysOpen = false;
+    const events = [];
+    for await (const event of world.stream("owner", Pairing.Open, { role: "member", ttlMs: 60_000 })) {
+      events.push(event);
+    }
+    const { kind: _kind, ...fields } = opened;
+    expect(events).toMatchObject([{ opened: fields }, { paired: device }]);
+    expect(world.parts.windows.opened).toEqual([{ role: "member", ttlMs: 60_000 }]);
+  });
+
+  it("opens for members and two minutes unless told otherwise", async () => {
+    world.parts.windows.events = [{ kind: "expired" }];
+    await world.stream("owner", Pairing.Open, {}).next();
+    expect(world.parts.windows.opened).toEqual([{ role: "member", ttlMs: 120_000 }]);
+  });
+
+  it.each([{ ttlMs: 600_001 }, { role: "No Role" }])("refuses %j and opens nothing", async (request) => {
+    const stream = world.stream("owner", Pairing.Open, request);
+    await expect(stream.next()).rejects.toMatchObject({ code: "usage.bad-argument" });
+    expect(world.parts.windows.opened).toEqual([]);
+  });
+
+  it("closes the window when its caller leaves", async () => {
+    world.parts.windows.events = [opened];
+    const stream = world.stream("owner", Pairing.Open, {});
+    await stream.next();
+    expect(world.parts.windows.isClosed).toBe(false);
+    await stream.return?.();
+    await settled();
+    expect(world.parts.windows.isClosed).toBe(true);
+  });
+
+  it("closes the window when its caller's connection goes", async () => {
+    world.parts.windows.events = [opened];
+    const abort = new AbortController();
+    const stream = world.stream("owner", Pairing.Open, {}, { signal: abort.signal });
+    await stream.next();
+    abort.abort();
+    await settled();
+    expect(world.parts.windows.isClosed).toBe(true);
+  });
+});
+
+describe("a request id", () => {
+  it("ties no read to another", async () => {
+    const requestId = new Uint8Array(16).fill(1);
+    await world.call("owner", METHODS.Vault.Put, { path: "shared/a", value: bytes("1") });
+    const read = () => world.call("owner", METHODS.Vault.Get, { path: "shared/a" }, { requestId });
+    expect((await read()).version).toBe(1);
+    await world.call("owner", METHODS.Vault.Put, { path: "shared/a", value: bytes("2") });
+    expect((await read()).version).toBe(2);
+  });
+});

@@ -1,0 +1,223 @@
+import { createHash } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type AuditEntry, AuditLog, encodeAuditEvent } from "../../src/audit/index.ts";
+import { Authorizer, loadDefaultPolicies, loadDefaultSchema } from "../../src/authz/index.ts";
+import { DeviceRegistry } from "../../src/ca/index.ts";
+import { invariant, Resources, silentLogger, unixMs, utf8 } from "../../src/core/index.ts";
+import { LABELS } from "../../src/crypto/index.ts";
+import type { MethodDefinition } from "../../src/gen/index.ts";
+import { type DeviceId, deviceIdOf } from "../../src/identity/index.ts";
+import { Caller, type CallOptions, type Router } from "../../src/rpc/index.ts";
+import {
+  createRouter,
+  type PairingWindowEvent,
+  type PairingWindows,
+  type Peer,
+  type ServiceParts,
+} from "../../src/services/index.ts";
+import { type DeviceRow, keyFileProvider, Vault } from "../../src/vault/index.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+import { memoryStreams } from "../support/memory-wire.ts";
+import { SeededRandom } from "../support/seeded-random.ts";
+
+/** A pairing window that the test works: it says its events, then stays open until its caller leaves. */
+export class TestWindows implements PairingWindows {
+  readonly opened: { readonly role: string; readonly ttlMs?: number | undefined }[] = [];
+  events: readonly PairingWindowEvent[] = [];
+  staysOpen = true;
+  isClosed = false;
+
+  async *open(options: { readonly role: string; readonly ttlMs?: number | undefined }, signal: AbortSignal) {
+    this.opened.push(options);
+    yield* this.events;
+    if (this.staysOpen && !signal.aborted) {
+      await new Promise((resolve) => signal.addEventListener("abort", resolve));
+    }
+    this.isClosed = true;
+  }
+}
+
+interface Parts {
+  readonly clock: ManualClock;
+  readonly random: SeededRandom;
+  readonly vault: Vault;
+  readonly audit: AuditLog;
+  readonly registry: DeviceRegistry<DeviceRow>;
+  readonly windows: TestWindows;
+  readonly router: Router<Peer>;
+}
+
+/** Has no state but its memo: one for all. */
+const authorizer = (async () =>
+  Authorizer.open({ schema: await loadDefaultSchema(), policies: await loadDefaultPolicies() }))();
+
+/** Replaces parts of a gatehouse by what a test needs. */
+export type Changes = (parts: ServiceParts) => Partial<ServiceParts>;
+
+/**
+ * A gatehouse without a network: vault, audit log, registry and policies are the real ones. It knows the owners
+ * `owner` and `second`, the members `phone` and `laptop`, and `guest`, whose role no policy mentions.
+ */
+export class World implements AsyncDisposable {
+  readonly parts: Parts;
+  readonly #resources: Resources;
+  readonly #caller: Caller;
+
+  private constructor(parts: Parts, resources: Resources) {
+    this.parts = parts;
+    this.#resources = resources;
+    this.#caller = resources.use(new Caller(parts));
+  }
+
+  static async open(changes: Changes = () => ({})): Promise<World> {
+    await using resources = new Resources();
+    const storage = await openStorage(resources);
+    const { vault, audit, clock } = storage;
+    const gatehouseId = idOf("gatehouse");
+    const registry = new DeviceRegistry<DeviceRow>({
+      ...{ store: vault.devices, gatehouseId, clock, caCertificates: () => [] },
+    });
+    for (const [at, [name, role]] of DEVICES.entries()) await addDevice(vault, name, role, at + 1);
+    const windows = new TestWindows();
+    const service: ServiceParts = {
+      ...{ gatehouseId, audit, clock, logger: silentLogger, secrets: vault.secrets, windows },
+      authorizer: await authorizer,
+      devices: {
+        list: () => registry.list(),
+        find: (text) => registry.find(text),
+        lastSeenAt: (id) => registry.lastSeenAt(id),
+        revoke: (id, at, mutation) => vault.devices.revoke(id, at, mutation),
+      },
+      health: {
+        ...{ name: "home", deviceId: gatehouseId, fingerprint: "ab12", version: "1.2.3" },
+        ...{ quic: () => "127.0.0.1:7443", activeDevices: () => registry.activeCount },
+        state: () => vault.state,
+      },
+    };
+    const router = resources.use(createRouter({ ...service, ...changes(service) }));
+    return new World({ ...storage, registry, windows, router }, resources.move());
+  }
+
+  /** Calls a unary method as the named device. */
+  async call<RequestFields, Request, ResponseFields, Response>(
+    name: string,
+    method: MethodDefinition<"unary", RequestFields, Request, ResponseFields, Response>,
+    request: RequestFields,
+    options: CallOptions = {},
+  ): Promise<Response> {
+    return await this.#caller.unary(() => this.dial(name), method, request, options);
+  }
+
+  stream<RequestFields, Request, ResponseFields, Response>(
+    name: string,
+    method: MethodDefinition<"server", RequestFields, Request, ResponseFields, Response>,
+    request: RequestFields,
+    options: CallOptions = {},
+  ): AsyncIterableIterator<Response, undefined> {
+    return this.#caller.serverStream(() => this.dial(name), method, request, options);
+  }
+
+  dial(name: string) {
+    const { near, far } = memoryStreams();
+    this.parts.router.serve(far, this.#peer(idOf(name)));
+    return near;
+  }
+
+  /** What the audit log holds by now of what was asked by devices, oldest first. */
+  async audited(): Promise<AuditEntry[]> {
+    const entries: AuditEntry[] = [];
+    for await (const entry of this.parts.audit.records()) entries.push(entry);
+    return entries.filter(({ event }) => event.action !== "test:setup");
+  }
+
+  /** `who action resource outcome code` of each audited event. */
+  async auditLines(): Promise<string[]> {
+    return (await this.audited()).map(({ event }) =>
+      [nameOf(event.principal), event.action, event.resource, event.outcome, event.code].join(" ").trimEnd(),
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#resources[Symbol.asyncDispose]();
+  }
+
+  #peer(deviceId: DeviceId): Peer {
+    const { registry } = this.parts;
+    return {
+      ...{ deviceId, wire: "quic", remoteAddress: () => "192.0.2.7" },
+      facts: () => {
+        const row = registry.get(deviceId);
+        return row?.state === "active" ? { name: row.name, role: row.role } : undefined;
+      },
+    };
+  }
+}
+
+const DEVICES = [
+  ["owner", "owner"],
+  ["second", "owner"],
+  ["phone", "member"],
+  ["laptop", "member"],
+  ["guest", "visitor"],
+] as const;
+
+/** The id of a device whose public key is the hash of its name. */
+export function idOf(name: string): DeviceId {
+  return deviceIdOf(keyOf(name));
+}
+
+function nameOf(id: string): string {
+  return DEVICES.find(([name]) => idOf(name) === id)?.[0] ?? id;
+}
+
+function keyOf(name: string): Uint8Array {
+  return new Uint8Array(createHash("sha256").update(name).digest());
+}
+
+async function openStorage(resources: Resources) {
+  const root = await mkdtemp(join(tmpdir(), "gatehouse-services-"));
+  resources.defer(() => rm(root, { recursive: true, force: true }));
+  const [clock, random] = [new ManualClock(), new SeededRandom(11)];
+  let audit: AuditLog | undefined;
+  const vault = resources.use(
+    await Vault.openOrCreate({
+      ...{
+        dir: join(root, "vault"),
+        clock,
+        random,
+        kek: keyFileProvider({ dir: join(root, "keys"), random }),
+      },
+      audit: async (deriveKey) => {
+        const key = deriveKey(LABELS.auditLog);
+        audit = resources.use(await AuditLog.open({ dir: join(root, "audit"), key, clock, random }));
+        return audit;
+      },
+    }),
+  );
+  invariant(audit !== undefined, "the vault opens its audit log");
+  return { vault, audit, clock, random };
+}
+
+async function addDevice(vault: Vault, name: string, role: string, pairedAt: number): Promise<void> {
+  const device = {
+    ...{ id: idOf(name), name, role, pairedAt, identityKey: keyOf(name), spkiSha256: keyOf(`${name} tls`) },
+    ...{ certificateExpiresAt: 1_800_000_000_000, certificateSerial: "01", kind: "cli", platform: "linux" },
+  };
+  await vault.devices.add(device, { audit: setupEvent() });
+}
+
+let events = 0;
+
+function setupEvent(): Uint8Array {
+  events += 1;
+  const eventId = keyOf(String(events)).slice(0, 16);
+  return encodeAuditEvent(
+    { action: "test:setup", resource: "gatehouse", outcome: "done" },
+    unixMs(1),
+    eventId,
+  );
+}
+
+export const bytes = utf8;
