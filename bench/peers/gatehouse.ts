@@ -1,26 +1,15 @@
 /** Our own client as an application has it: the built library, a paired home, nothing kept from one start to the next. */
-import { METHODS } from "../../src/gen/index.ts";
 import { type Caller, type ContenderClient, type Operation, PAYLOAD_BYTES } from "../contender.ts";
 import type { GatehouseTarget } from "../support/targets.ts";
 
-type Method = (typeof METHODS)["Health"]["Ping"] | (typeof METHODS)["Vault"]["Get"];
-
-interface Client extends AsyncDisposable {
-  call(
-    method: Method,
-    fields: object,
-  ): Promise<{ readonly payload?: Uint8Array; readonly value?: Uint8Array }>;
-}
-
-interface Library {
-  connect(options: { readonly home: string; readonly on: string }): Promise<Client>;
-}
+type Library = typeof import("../../src/client/index.ts");
 
 /** The build, not the sources: what tsx makes of them is slower than what people run. */
 const LIBRARY = new URL("../../dist/client/index.js", import.meta.url).href;
 
 export async function gatehouseClient({ home, on, secretPath }: GatehouseTarget): Promise<ContenderClient> {
   const library: Library = await import(LIBRARY);
+  const { METHODS } = library;
   const payload = new Uint8Array(PAYLOAD_BYTES.ping).fill(7);
   return {
     connect: async (): Promise<Caller> => {

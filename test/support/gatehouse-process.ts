@@ -80,9 +80,9 @@ export class Install implements AsyncDisposable {
     return { exit: result.exitCode, code: result.errorCode };
   }
 
-  /** Starts the daemon on a free port and waits until it is ready. @throws when it ends instead. */
-  async serve(args: readonly string[] = []): Promise<Daemon> {
-    const daemon = new Daemon(this.spawn(["serve", "--json", "--listen", "127.0.0.1:0", ...args]));
+  /** Starts the daemon, on a free port by default, and waits until it is ready. @throws when it ends instead. */
+  async serve(args: readonly string[] = [], listen = "127.0.0.1:0"): Promise<Daemon> {
+    const daemon = new Daemon(this.spawn(["serve", "--json", "--listen", listen, ...args]));
     try {
       const { quic } = await daemon.event("ready");
       if (typeof quic !== "string") throw new Error("the ready line has no address");

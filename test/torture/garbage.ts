@@ -1,0 +1,73 @@
+/**
+ * 100 000 random and mutated datagrams at a daemon's port, with the door strict and with a pairing window open, while
+ * good clients come and go. Prints one JSON line of figures for each.
+ */
+import { readFile } from "node:fs/promises";
+import { METHODS } from "../../src/gen/index.ts";
+import { sendGarbage } from "../support/garbage-datagrams.ts";
+import { Install } from "../support/gatehouse-process.ts";
+import { OwnerDoor } from "../support/owner-door.ts";
+import { SeededRandom } from "../support/seeded-random.ts";
+import { UdpRelay } from "../support/udp-relay.ts";
+
+const DATAGRAMS = 100_000;
+const ROUNDS = 10;
+const PAYLOAD = new Uint8Array(64);
+
+const seed = Number(process.argv[2] ?? Date.now() % 2 ** 32);
+for (const flags of [[], ["--open-pairing"]]) {
+  process.stdout.write(`${JSON.stringify(await torture(flags))}\n`);
+}
+
+async function torture(flags: readonly string[]): Promise<object> {
+  await using install = await Install.create();
+  await using daemon = await install.serve(["--init", ...flags]);
+  const real = await captureHonest(install, daemon.port);
+  const random = new SeededRandom(seed);
+  const before = await residentKiB(daemon.pid);
+  const startedMs = performance.now();
+  const served: number[] = [];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    await sendGarbage({ port: daemon.port, count: DATAGRAMS / ROUNDS, random, real });
+    served.push(await callOnce(install, daemon.port));
+  }
+  return {
+    ...{ flags, seed, datagrams: DATAGRAMS, droppedByKernel: await droppedByKernel(daemon.port) },
+    seconds: tenths((performance.now() - startedMs) / 1_000),
+    goodClientMs: served.map(tenths),
+    residentKiB: { before, after: await residentKiB(daemon.pid) },
+    exitAfterSigterm: await daemon.stop("SIGTERM"),
+  };
+}
+
+/** One call over a connection of its own; answers how long the two took. */
+async function callOnce(install: Install, port: number): Promise<number> {
+  const beganMs = performance.now();
+  await using door = await OwnerDoor.open(install.home, port);
+  await door.call(METHODS.Health.Ping, { payload: PAYLOAD });
+  return performance.now() - beganMs;
+}
+
+async function captureHonest(install: Install, port: number): Promise<readonly Uint8Array[]> {
+  await using relay = await UdpRelay.open(port);
+  await callOnce(install, relay.port);
+  return relay.captured;
+}
+
+/** Linux only; 0 elsewhere. */
+async function residentKiB(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
+  return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0);
+}
+
+/** Datagrams that found the socket's buffer full, the daemon never saw; Linux only. */
+async function droppedByKernel(port: number): Promise<number> {
+  const sockets = await readFile("/proc/net/udp", "utf8").catch(() => "");
+  const local = `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  const line = sockets.split("\n").find((row) => row.includes(`${local} 00000000`));
+  return Number(line?.trim().split(/\s+/).at(-1) ?? 0);
+}
+
+function tenths(value: number): number {
+  return Math.round(value * 10) / 10;
+}
