@@ -29,12 +29,18 @@ import {
   parsePairingCode,
   parsePairingUri,
 } from "../pairing/index.ts";
-import { connectQuic, type QuicClientConnection, type QuicConnectOptions } from "../quic/index.ts";
+import { connectQuic, type QuicClientConnection } from "../quic/index.ts";
 import { parseAddress } from "./address.ts";
 import { type Remote, Remotes } from "./remotes.ts";
 
 /** TLS needs a name; before pairing nobody knows the gatehouse's, and the certificate proves nothing yet. */
 const UNKNOWN_HOST = "pairing.gatehouse.internal";
+
+const ATTEMPTS_MAX = 5;
+const BETWEEN_ATTEMPTS_MS = 1_000;
+
+/** What passes: somebody else tries the code right now, or the link broke. */
+const REPEATABLE = ["pairing.busy", "quic.closed"] as const;
 
 export interface JoinOptions {
   /** This device's install; made when missing. */
@@ -65,35 +71,106 @@ export interface Joined {
  * Pairs this home with a gatehouse: both prove the code to each other, the gatehouse certifies this device's own key, both
  * pin the other. What came of it is stored before the gatehouse hears that it was.
  *
- * @throws pairing.*, quic.*, usage.bad-argument, identity.damaged, home.bad-permissions
+ * A broken link is tried again, unless this side had shown its proof of the code and had got none back: whoever is
+ * there may have tested one guess at the code then, and must not get another.
+ *
+ * @throws pairing.*, quic.*, rpc.cancelled, usage.bad-argument, identity.damaged, home.bad-permissions
  */
 export async function joinGatehouse(options: JoinOptions): Promise<Joined> {
   const { clock = systemClock, random = systemRandom, logger = silentLogger } = options;
-  const { address, secret } = parseTarget(options);
+  const target = parseTarget(options);
   const layout = homeLayout(options.home);
   await ensurePrivateDir(layout.root);
   const identity = await DeviceIdentity.openOrCreate(layout.identityDir, { random });
   const certificate = await selfSignedLeaf(identity, clock.now(), random);
-  const timeoutMs = Math.min(options.timeoutMs ?? LIMITS.handshakeMs, LIMITS.handshakeMs);
-  await using quic = await dial({
-    ...{ clock, random, logger, timeoutMs, alpn: PAIRING_ALPN, address: parseAddress(address) },
-    serverName: secret.mode === "uri" ? gatehouseHost(secret.gatehouseId) : UNKNOWN_HOST,
-    identity: { keyPem: identity.tls.privateKeyPem, certificatePem: certificatePem(certificate) },
-    verification: { kind: "danger-any-key" },
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
-  });
+  const certificateRequest = await createTlsRequest(identity);
+  const signal = options.signal ?? new AbortController().signal;
+  const joiner = {
+    ...options,
+    ...target,
+    clock,
+    random,
+    logger,
+    identity,
+    certificate,
+    certificateRequest,
+    signal,
+  };
+  for (let attempt = 1; ; attempt += 1) {
+    const outcome = await joinOnce(joiner);
+    if (outcome.kind === "joined") return outcome.joined;
+    if (!outcome.mayRepeat || attempt === ATTEMPTS_MAX) throw outcome.failure;
+    await pause(clock, BETWEEN_ATTEMPTS_MS, signal);
+  }
+}
+
+interface Target {
+  readonly address: string;
+  readonly secret: PairingSecret;
+}
+
+interface Joiner extends JoinOptions, Target {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+  readonly identity: DeviceIdentity;
+  readonly certificate: Uint8Array;
+  readonly certificateRequest: Uint8Array;
+}
+
+type Outcome =
+  | { readonly kind: "joined"; readonly joined: Joined }
+  | { readonly kind: "failed"; readonly failure: unknown; readonly mayRepeat: boolean };
+
+async function joinOnce(joiner: Joiner): Promise<Outcome> {
+  const { identity, certificate, certificateRequest, secret, clock, random, name, kind, platform } = joiner;
+  await using quic = await dial(joiner);
   const [peerCertificate] = quic.connection.peerCertificates;
   if (peerCertificate === undefined)
     throw new GatehouseError("quic.wrong-server", "the server showed no certificate");
-  const { name, kind, platform } = options;
   const initiator = new PairingInitiator({
-    ...{ secret, identity, certificate, peerCertificate, name, kind, platform, clock, random },
-    certificateRequest: await createTlsRequest(identity),
+    ...{ secret, identity, certificate, peerCertificate, certificateRequest },
+    ...{ name, kind, platform, clock, random },
   });
-  const signal = options.signal ?? new AbortController().signal;
-  const joined = await joinPairing(quic.connection.openStream(), initiator, { signal });
-  const remote = await Remotes.of(options.home).add(remoteOf(joined.result, address, clock.now()));
-  await joined.acknowledge();
+  using deadline = withDeadline(joiner);
+  try {
+    const { signal } = deadline;
+    const { result, acknowledge } = await joinPairing(quic.connection.openStream(), initiator, { signal });
+    const joined = await remember(joiner, result);
+    await acknowledge();
+    return { kind: "joined", joined };
+  } catch (failure) {
+    const isPassing = REPEATABLE.some((code) => isGatehouseError(failure, code));
+    const mayRepeat = isPassing && (secret.mode === "uri" || !initiator.isCodeSpent);
+    return { kind: "failed", failure: initiator.isCodeSpent ? spent(failure) : noWindow(failure), mayRepeat };
+  }
+}
+
+async function dial({
+  identity,
+  certificate,
+  secret,
+  address,
+  ...options
+}: Joiner): Promise<QuicClientConnection> {
+  const { clock, random, logger, signal } = options;
+  try {
+    return await connectQuic({
+      ...{ clock, random, logger, signal, alpn: PAIRING_ALPN, address: parseAddress(address) },
+      timeoutMs: Math.min(options.timeoutMs ?? LIMITS.handshakeMs, LIMITS.handshakeMs),
+      serverName: secret.mode === "uri" ? gatehouseHost(secret.gatehouseId) : UNKNOWN_HOST,
+      identity: { keyPem: identity.tls.privateKeyPem, certificatePem: certificatePem(certificate) },
+      verification: { kind: "danger-any-key" },
+    });
+  } catch (failure) {
+    throw noWindow(failure);
+  }
+}
+
+/** Stored first, acknowledged after: a gatehouse that heard of it may let nobody in any more. */
+async function remember({ home, address, clock, identity }: Joiner, result: PairingResult): Promise<Joined> {
+  const remote = await Remotes.of(home).add(remoteOf(result, address, clock.now()));
   return {
     gatehouse: { name: remote.name, deviceId: remote.gatehouseId },
     device: { id: identity.id, name: remote.deviceName, role: remote.role },
@@ -101,23 +178,55 @@ export async function joinGatehouse(options: JoinOptions): Promise<Joined> {
   };
 }
 
-/** While no window is open the gatehouse does not even offer the pairing protocol. */
-async function dial(options: QuicConnectOptions): Promise<QuicClientConnection> {
-  try {
-    return await connectQuic(options);
-  } catch (failure) {
-    if (!isGatehouseError(failure, "quic.not-admitted")) throw failure;
-    throw new GatehouseError("pairing.closed", "no pairing window is open there", {
-      hint: "open one on the gatehouse: gatehouse pair open",
-      cause: failure,
-    });
-  }
+/** A gatehouse that hangs in the middle of the exchange must not hang its joiner. */
+function withDeadline({ clock, signal }: Joiner): Disposable & { readonly signal: AbortSignal } {
+  const controller = new AbortController();
+  const cancel = (): void => controller.abort(new GatehouseError("rpc.cancelled", "pairing was cancelled"));
+  signal.addEventListener("abort", cancel, { once: true });
+  if (signal.aborted) cancel();
+  const timer = clock.setTimer(LIMITS.pairingExchangeMs, () =>
+    controller.abort(new GatehouseError("quic.timed-out", "the gatehouse did not go on with pairing")),
+  );
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]: () => {
+      timer[Symbol.dispose]();
+      signal.removeEventListener("abort", cancel);
+    },
+  };
 }
 
-function parseTarget({ target, code }: JoinOptions): {
-  readonly address: string;
-  readonly secret: PairingSecret;
-} {
+async function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) throw new GatehouseError("rpc.cancelled", "pairing was cancelled");
+  await new Promise<void>((resolve) => {
+    const wake = (): void => {
+      timer[Symbol.dispose]();
+      signal.removeEventListener("abort", wake);
+      resolve();
+    };
+    const timer = clock.setTimer(delayMs, wake);
+    signal.addEventListener("abort", wake, { once: true });
+  });
+}
+
+/** While no window is open the gatehouse does not even offer the pairing protocol. */
+function noWindow(failure: unknown): unknown {
+  if (!isGatehouseError(failure, "quic.not-admitted")) return failure;
+  return new GatehouseError("pairing.closed", "no pairing window is open there", {
+    hint: "open one on the gatehouse: gatehouse pair open",
+    cause: failure,
+  });
+}
+
+function spent(failure: unknown): unknown {
+  if (!isGatehouseError(failure, "quic.closed")) return failure;
+  return new GatehouseError("quic.closed", failure.message, {
+    hint: "do not use this code again: open a new window with `gatehouse pair open`",
+    cause: failure,
+  });
+}
+
+function parseTarget({ target, code }: JoinOptions): Target {
   if (isPairingUri(target)) {
     const { address, secret, gatehouseId } = parsePairingUri(target);
     return { address, secret: { mode: "uri", secret, gatehouseId } };

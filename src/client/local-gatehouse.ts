@@ -38,10 +38,15 @@ async function readJson(path: string): Promise<Readonly<Record<string, unknown>>
     throw failure;
   }
   try {
-    return JSON.parse(Buffer.from(bytes).toString("utf8")) as Readonly<Record<string, unknown>>;
+    return objectOf(JSON.parse(Buffer.from(bytes).toString("utf8")));
   } catch (cause) {
     throw damaged(cause);
   }
+}
+
+function objectOf(value: unknown): Readonly<Record<string, unknown>> {
+  if (typeof value !== "object" || value === null) throw new RangeError("not an object");
+  return value as Readonly<Record<string, unknown>>;
 }
 
 function der(text: unknown): Uint8Array {

@@ -4,7 +4,7 @@
  */
 import { GatehouseError, isGatehouseError, LIMITS, type UnixMs, unixMs } from "../core/index.ts";
 import { homeLayout, readSmallFile, writeAtomic } from "../files/index.ts";
-import { type DeviceId, isDeviceId } from "../identity/index.ts";
+import { type DeviceId, deviceIdOf, isDeviceId } from "../identity/index.ts";
 import { parseAddress } from "./address.ts";
 
 export interface Remote {
@@ -191,6 +191,8 @@ function parseRemote(value: unknown): Remote {
   if (!Array.isArray(caCertificates)) throw new RangeError("caCertificates is missing");
   if (typeof pairedAt !== "number" || typeof certificateExpiresAt !== "number")
     throw new RangeError("dates are missing");
+  const identityKey = fromBase64(text("identityKey"));
+  if (deviceIdOf(identityKey) !== gatehouseId) throw new RangeError("the pinned key is not the gatehouse's");
   return {
     ...{
       name: text("name"),
@@ -199,7 +201,7 @@ function parseRemote(value: unknown): Remote {
       deviceName: text("deviceName"),
       role: text("role"),
     },
-    identityKey: fromBase64(text("identityKey")),
+    identityKey,
     certificate: fromBase64(text("certificate")),
     caCertificates: caCertificates.map((entry: unknown) =>
       fromBase64(typeof entry === "string" ? entry : ""),

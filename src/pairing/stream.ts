@@ -96,7 +96,7 @@ class Serving {
 
 export interface JoinedPairing {
   readonly result: PairingResult;
-  /** Call it when the result is stored; resolves when the gatehouse has heard, or the link is gone. */
+  /** Call it when the result is stored; resolves when the gatehouse has heard, the link is gone or `signal` aborts. */
   readonly acknowledge: () => Promise<void>;
 }
 
@@ -117,7 +117,7 @@ export async function joinPairing(
   if (signal.aborted) abort();
   try {
     const result = await joining.granted;
-    return { result, acknowledge: () => joining.acknowledge() };
+    return { result, acknowledge: () => joining.acknowledge(signal) };
   } finally {
     signal.removeEventListener("abort", abort);
   }
@@ -159,9 +159,12 @@ class Joining {
     });
   }
 
-  async acknowledge(): Promise<void> {
+  async acknowledge(signal: AbortSignal): Promise<void> {
     this.#stream.write(this.#initiator.acknowledge(), true);
+    if (signal.aborted) return;
+    signal.addEventListener("abort", this.#end, { once: true });
     await this.#ended;
+    signal.removeEventListener("abort", this.#end);
   }
 
   #data(bytes: Uint8Array, fin: boolean): void {

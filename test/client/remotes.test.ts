@@ -1,0 +1,118 @@
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type Remote, Remotes } from "../../src/client/index.ts";
+import { LIMITS, systemRandom, unixMs } from "../../src/core/index.ts";
+import { DeviceIdentity } from "../../src/identity/index.ts";
+
+let home: string;
+let remotes: Remotes;
+
+beforeEach(async () => {
+  home = await mkdtemp(join(tmpdir(), "gatehouse-remotes-"));
+  remotes = Remotes.of(home);
+});
+
+afterEach(() => rm(home, { recursive: true, force: true }));
+
+function remote(name: string, identity = DeviceIdentity.generate(systemRandom)): Remote {
+  return {
+    name,
+    gatehouseId: identity.id,
+    identityKey: identity.publicKey,
+    address: "127.0.0.1:7443",
+    caCertificates: [Uint8Array.of(1, 2)],
+    certificate: Uint8Array.of(3),
+    deviceName: "laptop",
+    role: "member",
+    pairedAt: unixMs(1_700_000_000_000),
+    certificateExpiresAt: unixMs(1_700_000_000_001),
+  };
+}
+
+describe("the list of gatehouses", () => {
+  it("is empty in a new home, and says how to begin", async () => {
+    expect(await remotes.list()).toEqual([]);
+    await expect(remotes.resolve()).rejects.toMatchObject({ code: "remote.none", exitCode: 5 });
+    await expect(remotes.resolve("home")).rejects.toMatchObject({ code: "remote.not-found" });
+  });
+
+  it("gives back what was added, in a file for its owner's eyes", async () => {
+    const added = await remotes.add(remote("home"));
+    expect(await Remotes.of(home).list()).toEqual([{ ...added, isDefault: true }]);
+    expect((await stat(join(home, "remotes.json"))).mode & 0o777).toBe(0o600);
+  });
+
+  it("finds one by name, by id, as the only one or as the default", async () => {
+    const [first, second] = [await remotes.add(remote("home")), await remotes.add(remote("work"))];
+    expect(await remotes.resolve("work")).toEqual(second);
+    expect(await remotes.resolve(first.gatehouseId)).toEqual(first);
+    await expect(remotes.resolve()).rejects.toMatchObject({ code: "remote.ambiguous" });
+    await remotes.setDefault("work");
+    expect(await remotes.resolve()).toEqual(second);
+    await remotes.remove("work");
+    expect(await remotes.resolve()).toEqual(first);
+  });
+
+  it("keeps one entry for a gatehouse that is paired with again", async () => {
+    const added = await remotes.add(remote("home"));
+    await remotes.add({ ...added, address: "[::1]:7443" });
+    expect((await remotes.list()).map(({ address }) => address)).toEqual(["[::1]:7443"]);
+  });
+
+  it("never lets a gatehouse take the name of another", async () => {
+    const first = await remotes.add(remote("home"));
+    expect((await remotes.add(remote("home"))).name).toBe("home-2");
+    expect(await remotes.resolve("home")).toEqual(first);
+  });
+
+  it("moves a gatehouse to another address, and to none that is not one", async () => {
+    await remotes.add(remote("home"));
+    expect((await remotes.setAddress("home", "gatehouse.example:7444")).address).toBe(
+      "gatehouse.example:7444",
+    );
+    for (const bad of ["", "host", "host:0", "host:65536", "a b:1", "[nonsense]:1", "host:1x"]) {
+      await expect(remotes.setAddress("home", bad)).rejects.toMatchObject({ code: "usage.bad-argument" });
+    }
+    expect((await remotes.resolve()).address).toBe("gatehouse.example:7444");
+  });
+
+  it("has an end", async () => {
+    const entry = await remotes.add(remote("home"));
+    const document = JSON.parse(await readFile(join(home, "remotes.json"), "utf8")) as { remotes: object[] };
+    const [template = {}] = document.remotes;
+    document.remotes = Array.from({ length: LIMITS.remotes }, (_, index) => {
+      const identity = DeviceIdentity.generate(systemRandom);
+      const identityKey = Buffer.from(identity.publicKey).toString("base64");
+      return { ...template, name: `home-${index}`, gatehouseId: identity.id, identityKey };
+    });
+    await writeFile(join(home, "remotes.json"), JSON.stringify(document));
+    await expect(remotes.add(entry)).rejects.toMatchObject({ code: "remote.ambiguous" });
+  });
+
+  it("is refused as damaged, by name, when it is cut anywhere or a pin does not fit", async () => {
+    await remotes.add(remote("home"));
+    const path = join(home, "remotes.json");
+    const good = await readFile(path, "utf8");
+    const other = Buffer.from(DeviceIdentity.generate(systemRandom).publicKey).toString("base64");
+    const cuts = Array.from({ length: 20 }, (_, index) =>
+      good.slice(0, Math.floor((good.trimEnd().length * index) / 20)),
+    );
+    const bad = [
+      ...cuts,
+      "null",
+      "[]",
+      good.replace('"version": 1', '"version": 2'),
+      good.replace(/"identityKey": "[^"]+"/, `"identityKey": "${other}"`),
+      good.replace(/"gatehouseId": "./, '"gatehouseId": "0'),
+    ];
+    for (const text of bad) {
+      await writeFile(path, text);
+      await expect(remotes.list()).rejects.toMatchObject({
+        code: "file.damaged",
+        message: expect.stringContaining("remotes.json"),
+      });
+    }
+  });
+});
