@@ -1,8 +1,9 @@
-import { equalBytes, GatehouseError, hex, type UnixMs } from "../core/index.ts";
+import { equalBytes, GatehouseError, hex, type UnixMs, utf8 } from "../core/index.ts";
 import { verifyP256 } from "../crypto/index.ts";
+import type { DeviceId } from "../identity/index.ts";
 import { type Certificate, parseCertificate } from "./certificate.ts";
-import { DerReader, implicit, TAG } from "./der.ts";
-import { DER } from "./profile.ts";
+import { DerReader, element, explicit, implicit, TAG } from "./der.ts";
+import { DER, gatehouseHost } from "./profile.ts";
 
 /** What is needed of an authority's certificate to judge its leaves. */
 export interface Authority {
@@ -13,34 +14,58 @@ export interface Authority {
   readonly spki: Uint8Array;
   readonly notBefore: UnixMs;
   readonly notAfter: UnixMs;
+  /** Value of the name constraints, hex. */
+  readonly constraints: string;
 }
 
 /** Authorities are few and asked for at every handshake, and their bytes do not change. */
 const known = new WeakMap<Uint8Array, Authority>();
 
 /**
- * Reads an authority's certificate and holds it to the profile: self-signed, path length 0, P-256. `der` must not
- * change afterwards: the answer is remembered for it.
+ * Reads an authority's certificate and holds it to the profile: self-signed, path length 0, P-256, for the names of one
+ * gatehouse. `der` must not change afterwards: the answer is remembered for it.
  *
  * @throws certificate.malformed, certificate.wrong-profile
  */
-export function authorityOf(der: Uint8Array): Authority {
-  const remembered = known.get(der);
-  if (remembered !== undefined) return remembered;
-  const certificate = parseCertificate(der);
-  const { subject, spki, notBefore, notAfter } = certificate;
-  const constraints = certificate.extensions.get(DER.basicConstraints);
-  const isAuthority =
-    constraints?.isCritical === true &&
-    hex(constraints.value) === DER.authorityWithoutIntermediates &&
-    equalBytes(subject, certificate.issuer) &&
-    isSignedBy(certificate, spki);
-  if (!isAuthority) {
-    throw new GatehouseError("certificate.wrong-profile", "the authority's certificate does not fit");
-  }
-  const authority = { subject, keyId: keyIdOf(certificate), spki, notBefore, notAfter };
+export function authorityOf(der: Uint8Array, gatehouseId: DeviceId): Authority {
+  const authority = known.get(der) ?? readAuthority(der);
   known.set(der, authority);
+  if (authority.constraints !== hex(nameConstraints(gatehouseId))) {
+    throw wrongAuthority("it is another gatehouse's");
+  }
   return authority;
+}
+
+/** Checks an authority's certificate by itself. @throws certificate.malformed, certificate.wrong-profile */
+export function checkCaCertificate(der: Uint8Array, gatehouseId: DeviceId): void {
+  authorityOf(der, gatehouseId);
+}
+
+/**
+ * The value of an authority's name constraints, DER. RFC 5280 §4.2.1.10: a DNS constraint covers its subdomains, a URI
+ * constraint without a leading dot that host alone.
+ */
+export function nameConstraints(gatehouseId: DeviceId): Uint8Array {
+  const host = utf8(gatehouseHost(gatehouseId));
+  const dns = element(TAG.sequence, element(implicit(2), host));
+  const uri = element(TAG.sequence, element(implicit(6), host));
+  return element(TAG.sequence, element(explicit(0), dns, uri));
+}
+
+function readAuthority(der: Uint8Array): Authority {
+  const certificate = parseCertificate(der);
+  const { subject, spki, notBefore, notAfter, extensions } = certificate;
+  const basic = extensions.get(DER.basicConstraints);
+  if (basic?.isCritical !== true || hex(basic.value) !== DER.authorityWithoutIntermediates) {
+    throw wrongAuthority("it is no authority without intermediates");
+  }
+  if (!equalBytes(subject, certificate.issuer) || !isSignedBy(certificate, spki)) {
+    throw wrongAuthority("it is not self-signed");
+  }
+  const names = extensions.get(DER.nameConstraints);
+  if (names?.isCritical !== true) throw wrongAuthority("it is for all names");
+  const keyId = keyIdOf(certificate);
+  return { subject, keyId, spki, notBefore, notAfter, constraints: hex(names.value) };
 }
 
 /** Whether the P-256 key `spki` signed `certificate`. */
@@ -65,10 +90,12 @@ export function authorityKeyIdOf({ extensions }: Certificate): string | undefine
 function keyIdOf({ extensions }: Certificate): string {
   const extension = extensions.get(DER.subjectKeyIdentifier);
   const keyId = extension && attempt(() => hex(new DerReader(extension.value).content(TAG.octetString)));
-  if (keyId === undefined) {
-    throw new GatehouseError("certificate.wrong-profile", "the authority's certificate names no key");
-  }
+  if (keyId === undefined) throw wrongAuthority("it names no key");
   return keyId;
+}
+
+function wrongAuthority(why: string): GatehouseError<"certificate.wrong-profile"> {
+  return new GatehouseError("certificate.wrong-profile", `the authority's certificate does not fit: ${why}`);
 }
 
 function attempt<Result>(read: () => Result): Result | undefined {

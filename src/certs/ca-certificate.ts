@@ -1,10 +1,9 @@
 import type { KeyObject, webcrypto } from "node:crypto";
-import { AsnConvert, OctetString } from "@peculiar/asn1-schema";
-import { GeneralName, GeneralSubtree, GeneralSubtrees, NameConstraints } from "@peculiar/asn1-x509";
 import { hex, LIMITS, type Random, type UnixMs } from "../core/index.ts";
 import { exportTlsKey, tlsPublicKey } from "../crypto/index.ts";
 import type { DeviceId } from "../identity/index.ts";
-import { CA_LIFETIME_MS, dateOf, gatehouseHost, OID } from "./profile.ts";
+import { nameConstraints } from "./authority.ts";
+import { CA_LIFETIME_MS, dateOf, OID } from "./profile.ts";
 import { SIGNING, signingKey, verifyingKey, x509 } from "./x509.ts";
 
 const SERIAL_BYTES = 16;
@@ -33,7 +32,7 @@ export async function createCaCertificate(input: CaCertificateInput): Promise<Ui
     extensions: [
       new x509.BasicConstraintsExtension(true, 0, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
-      new x509.Extension(OID.nameConstraints, true, nameConstraints(gatehouseHost(gatehouseId))),
+      new x509.Extension(OID.nameConstraints, true, new Uint8Array(nameConstraints(gatehouseId))),
       await x509.SubjectKeyIdentifierExtension.create(publicKey),
     ],
   });
@@ -55,14 +54,4 @@ export async function privateKeyOf(key: KeyObject): Promise<webcrypto.CryptoKey>
   } finally {
     pkcs8.fill(0);
   }
-}
-
-/** RFC 5280 §4.2.1.10: a DNS constraint covers its subdomains, a URI constraint without a leading dot that host alone. */
-function nameConstraints(host: string): ArrayBuffer {
-  const permitted = [
-    new GeneralName({ dNSName: host }),
-    new GeneralName({ uniformResourceIdentifier: host }),
-  ];
-  const permittedSubtrees = new GeneralSubtrees(permitted.map((base) => new GeneralSubtree({ base })));
-  return new OctetString(AsnConvert.serialize(new NameConstraints({ permittedSubtrees }))).buffer;
 }

@@ -1,3 +1,4 @@
+export { checkCaCertificate } from "./authority.ts";
 export { type CaCertificateInput, createCaCertificate } from "./ca-certificate.ts";
 export { certificatePem, spkiOf } from "./encodings.ts";
 export { type InspectOptions, inspectLeaf, type LeafFacts } from "./inspect.ts";

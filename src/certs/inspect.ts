@@ -37,7 +37,7 @@ export function inspectLeaf(chain: readonly Uint8Array[], options: InspectOption
   const [der, ...more] = chain;
   if (der === undefined || more.length > 0) throw wrongProfile("it is not exactly one");
   const leaf = parseCertificate(der);
-  const authority = issuerOf(leaf, options.caCertificates);
+  const authority = issuerOf(leaf, options);
   checkDates(leaf, options.now);
   checkDates(authority, options.now);
   checkFixedParts(leaf, options.usage);
@@ -50,10 +50,10 @@ export function inspectLeaf(chain: readonly Uint8Array[], options: InspectOption
 }
 
 /** Directly signed by one of our authorities: there is no chain to build. */
-function issuerOf(leaf: Certificate, caCertificates: readonly Uint8Array[]): Authority {
+function issuerOf(leaf: Certificate, { caCertificates, gatehouseId }: InspectOptions): Authority {
   const keyId = authorityKeyIdOf(leaf);
   const issuer = caCertificates
-    .map(authorityOf)
+    .map((der) => authorityOf(der, gatehouseId))
     .find(({ subject, keyId: own }) => own === keyId && equalBytes(subject, leaf.issuer));
   if (issuer === undefined || !isSignedBy(leaf, issuer.spki)) {
     throw new GatehouseError("certificate.untrusted", "the certificate was not issued by this gatehouse");

@@ -34,6 +34,7 @@ export const DER = {
   subjectAlternativeName: "551d11",
   authorityKeyIdentifier: "551d23",
   subjectKeyIdentifier: "551d0e",
+  nameConstraints: "551d1e",
   /**
    * Our attribute of a certificate request: the identity's public key and its signature over the TLS key. 2.25 followed
    * by UUID 695c0185-7868-41ab-a58b-5bb1902f1a57: the arc joint-iso-itu-t(2) uuid(25) needs no registration.

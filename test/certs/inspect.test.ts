@@ -83,7 +83,7 @@ describe("a leaf that Gatehouse issued", () => {
   });
 
   it("is found among several authorities, and refused when the authority has run out", async () => {
-    const other = await authority();
+    const other = await authority(ca.gatehouse);
     const both = {
       caCertificates: [other.der, ca.der],
       gatehouseId: ca.gatehouse.id,
@@ -213,9 +213,10 @@ describe("a certificate of anybody else", () => {
     }
   });
 
-  it("is no authority to check against, unless it is one of path length 0", async () => {
+  it("is no authority to check against, unless it is one of path length 0 for this gatehouse", async () => {
     const { der } = await intermediate(ca);
-    for (const notAuthority of [good, der, await selfSignedLeaf(device, NOW, random)]) {
+    const strangers = (await authority()).der;
+    for (const notAuthority of [good, der, strangers, await selfSignedLeaf(device, NOW, random)]) {
       const options = { caCertificates: [notAuthority], gatehouseId: ca.gatehouse.id, now: NOW };
       expect(() => inspectLeaf([good], { ...options, usage: "device" })).toThrow(
         expect.objectContaining({ code: "certificate.wrong-profile" }),
