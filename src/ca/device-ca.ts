@@ -2,6 +2,7 @@ import type { KeyObject } from "node:crypto";
 import { join } from "node:path";
 import {
   certificatePem,
+  checkCaCertificate,
   createCaCertificate,
   type IssuedLeaf,
   issueLeaf,
@@ -73,14 +74,13 @@ export class DeviceCa {
   /** @throws file.not-found, ca.damaged naming the file, home.bad-permissions, file.io */
   static async open(dir: string, options: DeviceCaOptions): Promise<DeviceCa> {
     const path = join(dir, FILE_NAME);
-    const sealed = await readSmallFile(path);
     await checkPrivate(path);
-    const file = options.codec.open(sealed);
-    if (file === undefined) throw damaged(path);
+    const file = options.codec.open(await readSealed(path));
+    if (file === undefined) throw damaged();
     try {
-      return new DeviceCa(options, decode(file));
+      return new DeviceCa(options, decode(file, options.gatehouseId));
     } catch (cause) {
-      throw damaged(path, cause);
+      throw damaged(cause);
     } finally {
       file.fill(0);
     }
@@ -126,22 +126,34 @@ async function create(path: string, { gatehouseId, codec, random, clock }: Devic
   }
 }
 
-function decode(file: Uint8Array): { certificate: Uint8Array; key: KeyObject } {
+async function readSealed(path: string): Promise<Uint8Array> {
+  try {
+    return await readSmallFile(path);
+  } catch (failure) {
+    if (isGatehouseError(failure, "file.too-large")) throw damaged(failure);
+    throw failure;
+  }
+}
+
+/** @throws MalformedBytes, RangeError, certificate.* unless the certificate is this gatehouse's, for this key */
+function decode(file: Uint8Array, gatehouseId: DeviceId): { certificate: Uint8Array; key: KeyObject } {
   const reader = new ByteReader(file);
   const certificate = reader.prefixed(LIMITS.certificateBytes).slice();
   const key = importTlsKey(reader.prefixed(LIMITS.certificateBytes));
   reader.end();
-  if (!equalBytes(spkiOf(certificate), tlsPublicKey(key)))
+  checkCaCertificate(certificate, gatehouseId);
+  if (!equalBytes(spkiOf(certificate), tlsPublicKey(key))) {
     throw new RangeError("the certificate is for another key");
+  }
   return { certificate, key };
 }
 
-function damaged(path: string, cause?: unknown): GatehouseError<"ca.damaged"> {
+function damaged(cause?: unknown): GatehouseError<"ca.damaged"> {
   return new GatehouseError(
     "ca.damaged",
-    `the authority's file is damaged, or sealed by another vault: ${path}`,
+    `the authority's file ${FILE_NAME} is damaged, or sealed by another vault`,
     {
-      hint: "restore the file from a backup of this home",
+      hint: `restore ca/${FILE_NAME} from a backup of this home`,
       cause,
     },
   );

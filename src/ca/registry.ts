@@ -1,6 +1,6 @@
 import { inspectLeaf } from "../certs/index.ts";
 import { type Clock, equalBytes, GatehouseError, type UnixMs } from "../core/index.ts";
-import { type DeviceId, parseDeviceId } from "../identity/index.ts";
+import { type DeviceId, foldDeviceId, parseDeviceId } from "../identity/index.ts";
 import type { DeviceRow, DeviceStore } from "./device-store.ts";
 
 const PREFIX_CHARACTERS_MIN = 8;
@@ -88,17 +88,21 @@ export class DeviceRegistry<Row extends DeviceRow> {
     });
   }
 
-  /** A name beats an id, an active device beats revoked namesakes. */
+  /**
+   * A whole id says all. Devices choose their names, and one may choose the short id of another: a name and a prefix
+   * that mean different devices are both matches, so that nobody is revoked in another's place.
+   */
   #matches(text: string): readonly Row[] {
     const rows = this.list();
-    const named = rows.filter(({ name }) => name === text);
-    const active = named.filter(({ state }) => state === "active");
-    if (active.length > 0) return active;
-    if (named.length > 0) return named;
     const id = parsedId(text);
     if (id !== undefined) return rows.filter((row) => row.id === id);
-    const prefix = text.toLowerCase().replace(/[\s-]/g, "");
-    return prefix.length < PREFIX_CHARACTERS_MIN ? [] : rows.filter((row) => row.id.startsWith(prefix));
+    const named = rows.filter(({ name }) => name === text);
+    const active = named.filter(({ state }) => state === "active");
+    const prefix = foldDeviceId(text);
+    const prefixed =
+      prefix.length < PREFIX_CHARACTERS_MIN ? [] : rows.filter((row) => row.id.startsWith(prefix));
+    // A name becomes free again when its device is revoked.
+    return [...new Set([...(active.length > 0 ? active : named), ...prefixed])];
   }
 }
 
