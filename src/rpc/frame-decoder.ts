@@ -4,6 +4,7 @@ import { badFrame, type Frame, readFrame } from "./frame.ts";
 /** Three bytes of varint hold 2 097 151: more than `LIMITS.frameBytes`. */
 const PREFIX_BYTES_MAX = 3;
 const BUFFER_BYTES_MIN = 256;
+const EMPTY = new Uint8Array();
 
 interface Prefix {
   readonly lengthBytes: number;
@@ -18,7 +19,7 @@ interface Prefix {
  * waited for, and the buffer grows with what has come, not with what was announced.
  */
 export class FrameDecoder {
-  #bytes: Uint8Array = new Uint8Array();
+  #bytes: Uint8Array = EMPTY;
   #start = 0;
   #end = 0;
   #isLent = false;
@@ -60,7 +61,14 @@ export class FrameDecoder {
   /** Copies what is unread, so that the chunk may go back to its lender. */
   keep(): void {
     if (!this.#isLent) return;
-    this.#makeRoom(0);
+    if (this.unreadBytes > 0) {
+      this.#makeRoom(0);
+      return;
+    }
+    this.#bytes = EMPTY;
+    this.#start = 0;
+    this.#end = 0;
+    this.#isLent = false;
   }
 
   #prefix(): Prefix | undefined {
@@ -80,7 +88,7 @@ export class FrameDecoder {
     const needed = this.unreadBytes + count;
     const unread = this.#bytes.subarray(this.#start, this.#end);
     if (this.#isLent || needed > this.#bytes.length) {
-      const size = needed === 0 ? 0 : Math.max(BUFFER_BYTES_MIN, this.#isLent ? needed : 2 * needed);
+      const size = Math.max(BUFFER_BYTES_MIN, this.#isLent ? needed : 2 * needed);
       this.#bytes = new Uint8Array(size);
       this.#bytes.set(unread);
       this.#isLent = false;

@@ -89,11 +89,11 @@ export class Guard {
     next: () => Awaitable<Answer>,
   ): Awaitable<Answer> {
     const call = this.#judge(context, request);
-    this.#granted.set(context, call);
     if (COUNTED.has(call.subject.action) && call.isAllowed) {
       this.#options.audit.count(call.subject.action);
       return next();
     }
+    this.#granted.set(context, call);
     return this.#recorded(call, context, next);
   }
 
