@@ -49,7 +49,7 @@ export class PairingLimiter {
     const retryAfterMs = Math.ceil(this.pausedForMs);
     if (retryAfterMs === 0) return;
     throw new GatehouseError("pairing.paused", "too many wrong codes: pairing by code is paused", {
-      hint: "pair with the URI or QR code instead (`gatehouse pair open --uri-only`), or wait",
+      hint: "wait, then open a new window: somebody may be guessing codes at this address",
       retryAfterMs,
     });
   }
