@@ -163,13 +163,26 @@ export class QuicServer implements AsyncDisposable {
   #read(arrivals: readonly Arrival[]): void {
     const touched = new Set<QuicConnection>();
     for (const { datagram, from } of arrivals) {
-      const entry = this.#route(datagram, from);
-      if (entry === undefined) continue;
-      entry.connection.receive(datagram, from);
-      if (entry.isHalfOpen && !entry.connection.hasHeard) this.#dropUnheard(entry);
-      else touched.add(entry.connection);
+      this.#guarded(() => {
+        const entry = this.#route(datagram, from);
+        if (entry === undefined) return;
+        entry.connection.receive(datagram, from);
+        if (entry.isHalfOpen && !entry.connection.hasHeard) this.#dropUnheard(entry);
+        else touched.add(entry.connection);
+      });
     }
-    for (const connection of touched) connection.afterReceive();
+    for (const connection of touched) this.#guarded(() => connection.afterReceive());
+  }
+
+  /** What one datagram breaks must not cost the others that came in the same turn. */
+  #guarded(work: () => void): void {
+    try {
+      work();
+    } catch (failure) {
+      this.#options.logger.error("quic-datagram-failed", {
+        error: failure instanceof Error ? failure.message : "unknown",
+      });
+    }
   }
 
   #route(datagram: Buffer, from: SocketAddress): Entry | undefined {

@@ -47,9 +47,10 @@ export class UdpSocket implements AsyncDisposable {
 
   /** Called once. `failed` gets what the kernel says later, such as ECONNREFUSED. */
   listen(onDatagram: OnDatagram, failed: (error: NodeJS.ErrnoException) => void): void {
-    this.#socket.on("message", (datagram, { address, port }) =>
-      onDatagram(datagram, { host: address, port }),
-    );
+    this.#socket.on("message", (datagram, { address, port }) => {
+      // Port 0 says that no answer is wanted (RFC 768), and Node refuses to send one: only a forger uses it.
+      if (port !== 0) onDatagram(datagram, { host: address, port });
+    });
     this.#socket.on("error", failed);
   }
 
@@ -72,8 +73,13 @@ export class UdpSocket implements AsyncDisposable {
     if (this.#isClosed) return;
     this.#underWay += 1;
     const done = (): void => this.#sent(buffer);
-    if (this.#isConnected) this.#socket.send(buffer, 0, length, done);
-    else this.#socket.send(buffer, 0, length, to.port, to.host, done);
+    try {
+      if (this.#isConnected) this.#socket.send(buffer, 0, length, done);
+      else this.#socket.send(buffer, 0, length, to.port, to.host, done);
+    } catch {
+      // An address that Node will not send to: a datagram lost. Left counted, a few hundred would stop every send.
+      done();
+    }
   }
 
   /** Waits for the sends under way, so that a close frame leaves before the socket does. */
