@@ -165,11 +165,7 @@ export class QuicConnection {
   /** Ends the connection with an application code; `reason` is read by the peer's user. Idempotent. */
   close(cause: CloseCause, reason = ""): void {
     if (this.#state.kind === "closed") return;
-    try {
-      this.#native.close(true, CLOSE_CODES[cause].number, Buffer.from(reason, "utf8"));
-    } catch {
-      // The library is closing already.
-    }
+    this.#closeNative(cause, reason);
     this.#fail(new GatehouseError("quic.closed", "this side closed the connection"));
     this.#options.schedule(this);
   }
@@ -235,8 +231,16 @@ export class QuicConnection {
     return true;
   }
 
+  #closeNative(cause: CloseCause, reason: string): void {
+    try {
+      this.#native.close(true, CLOSE_CODES[cause].number, Buffer.from(reason, "utf8"));
+    } catch {
+      // The library is closing already: what the peer sent behind its handshake broke the connection.
+    }
+  }
+
   #refuse(cause: CloseCause, error: GatehouseError): void {
-    this.#native.close(true, CLOSE_CODES[cause].number, Buffer.from(error.message, "utf8"));
+    this.#closeNative(cause, error.message);
     this.#fail(error);
   }
 
