@@ -21,13 +21,19 @@ export function withRemoteOption(command: Command): Command {
 
 /** Connects, lends the session to `work`, and closes it. The client is loaded only when it is needed. */
 export async function withSession<Result>(
-  { config, signal }: Context,
+  { config, signal, idleMs }: Context & { readonly idleMs?: number },
   { on }: RemoteOption,
   work: (session: Session) => Promise<Result>,
 ): Promise<Result> {
   const { connect, METHODS: methods } = await loadClient();
   const { home, timeoutMs } = config;
-  await using client = await connect({ home, ...(on === undefined ? {} : { on }), signal, timeoutMs });
+  await using client = await connect({
+    home,
+    ...(on === undefined ? {} : { on }),
+    signal,
+    timeoutMs,
+    idleMs,
+  });
   return await work({ client, methods, options: { signal, timeoutMs } });
 }
 

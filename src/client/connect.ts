@@ -27,6 +27,8 @@ export interface ConnectOptions {
   /** For the handshake; at most, and by default, `LIMITS.handshakeMs`. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** How long the gatehouse waits for a sign of life before it drops what this client left. Default `LIMITS.idleMs`. */
+  readonly idleMs?: number | undefined;
   readonly clock?: Clock;
   readonly random?: Random;
   readonly logger?: Logger;
@@ -102,6 +104,7 @@ export async function connect(options: ConnectOptions): Promise<Client> {
     checkPeer: ({ certificates }) => {
       inspectLeaf(certificates, { caCertificates, gatehouseId, usage: "server", now: clock.now() });
     },
+    ...(options.idleMs === undefined ? {} : { idleMs: options.idleMs }),
     timeoutMs: Math.min(options.timeoutMs ?? LIMITS.handshakeMs, LIMITS.handshakeMs),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });

@@ -49,8 +49,8 @@ export interface JoinOptions {
   readonly target: string;
   /** Six digits; not with a URI. */
   readonly code?: string | undefined;
-  /** What the gatehouse shall call this device; 1 to 64 bytes. */
-  readonly name: string;
+  /** What the gatehouse shall call this device, 1 to 64 bytes; or how to make it of the device's id. */
+  readonly name: string | ((id: DeviceId) => string);
   /** What this device is, such as `cli`. */
   readonly kind: string;
   readonly platform: string;
@@ -88,6 +88,7 @@ export async function joinGatehouse(options: JoinOptions): Promise<Joined> {
   const joiner = {
     ...options,
     ...target,
+    name: typeof options.name === "string" ? options.name : options.name(identity.id),
     clock,
     random,
     logger,
@@ -110,6 +111,7 @@ interface Target {
 }
 
 interface Joiner extends JoinOptions, Target {
+  readonly name: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;

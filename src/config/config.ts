@@ -30,6 +30,8 @@ export interface Config {
   readonly listen: readonly ListenAddress[];
   /** 1 to 64 bytes. */
   readonly name: string;
+  /** False when `name` is the host's, for want of a better one. */
+  readonly isNameGiven: boolean;
   readonly timeoutMs: number;
   readonly logLevel: LogLevel | undefined;
   readonly isDebug: boolean;
@@ -73,12 +75,14 @@ export function loadConfig({ flags, env, userHome, hostName }: ConfigSources): C
     variable("KEY_DIR") ?? join(xdg(env["XDG_CONFIG_HOME"], join(userHome, ".config")), "keys"),
   );
   refuseKeysInside(home, keyDir);
+  const given = flags.name === undefined ? read("NAME", parseName) : parseName(flags.name);
   const listen = flags.listen?.map(parseListenAddress) ?? read("LISTEN", parseList);
   return Object.freeze({
     home,
     keyDir,
     listen: Object.freeze(listen ?? [parseListenAddress("127.0.0.1")]),
-    name: flags.name === undefined ? (read("NAME", parseName) ?? nameOf(hostName)) : parseName(flags.name),
+    name: given ?? nameOf(hostName),
+    isNameGiven: given !== undefined,
     timeoutMs:
       (flags.timeout === undefined ? read("TIMEOUT", parseDuration) : parseDuration(flags.timeout)) ??
       LIMITS.callTimeoutMs,

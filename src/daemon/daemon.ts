@@ -88,7 +88,7 @@ export class Daemon implements AsyncDisposable {
     options: { readonly role?: string; readonly ttlMs?: number },
     signal: AbortSignal,
   ): AsyncIterable<PairingDoorEvent> {
-    return this.#pairing.open({ role: options.role ?? "member", ttlMs: options.ttlMs }, signal);
+    return this.#pairing.open({ role: "member", ...options }, signal);
   }
 
   /** Takes no new calls, lets those in flight end (5 s), then closes everything. Idempotent. */

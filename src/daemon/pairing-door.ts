@@ -18,6 +18,7 @@ import {
   type QuicServer,
   type QuicStream,
 } from "../quic/index.ts";
+import type { PairingWindowWish } from "../services/index.ts";
 import { EventChannel } from "./event-channel.ts";
 
 /** Pairing connections at once; each costs a few kilobytes and a curve operation. */
@@ -69,12 +70,9 @@ export class PairingDoor implements Disposable {
    * loop, closes it.
    * @throws pairing.window-open, pairing.paused
    */
-  async *open(
-    { role, ttlMs }: { readonly role: string; readonly ttlMs?: number | undefined },
-    signal: AbortSignal,
-  ): AsyncGenerator<PairingDoorEvent, void, void> {
+  async *open(wish: PairingWindowWish, signal: AbortSignal): AsyncGenerator<PairingDoorEvent, void, void> {
     signal.throwIfAborted();
-    const { window, events } = this.#openWindow(role, ttlMs);
+    const { window, events } = this.#openWindow(wish);
     const close = (): void => window.close();
     signal.addEventListener("abort", close, { once: true });
     try {
@@ -96,11 +94,11 @@ export class PairingDoor implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#open?.window.close();
+    this.#open?.window[Symbol.dispose]();
     for (const connection of this.#connections) connection.close("going-away");
   }
 
-  #openWindow(role: string, ttlMs: number | undefined): OpenWindow {
+  #openWindow({ role, ttlMs, code = "unless-paused" }: PairingWindowWish): OpenWindow {
     if (this.#open !== undefined) {
       throw new GatehouseError("pairing.window-open", "a pairing window is open already", {
         hint: "finish with it first, or wait until it expires",
@@ -109,7 +107,7 @@ export class PairingDoor implements Disposable {
     const events = new EventChannel<PairingDoorEvent>();
     const { clock, random, limiter } = this.#options;
     const window = PairingWindow.open({
-      ...{ clock, random, limiter, role },
+      ...{ clock, random, limiter, role, code },
       ...(ttlMs === undefined ? {} : { ttlMs }),
       onEvent: (event) => this.#windowEvent(event, events),
     });

@@ -23,6 +23,8 @@ export interface QuicConnectOptions {
   /** Default `LIMITS.handshakeMs`. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** Silence after which either side gives the connection up; default `LIMITS.idleMs`. Kept alive while calls run. */
+  readonly idleMs?: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -54,6 +56,7 @@ export async function connectQuic(options: QuicConnectOptions): Promise<QuicClie
   const connection = new QuicConnection({
     native: quiche.Connection.connect(options.serverName, scid, socket.address, remote, config),
     role: "client",
+    keepAliveMs: Math.min(LIMITS.keepAliveMs, (options.idleMs ?? LIMITS.idleMs) / 3),
     socket,
     remote,
     admit: (handshake) => judge(options, handshake),

@@ -1,4 +1,4 @@
-import { type Clock, GatehouseError, LIMITS, type Logger } from "../core/index.ts";
+import { type Clock, GatehouseError, type Logger } from "../core/index.ts";
 import type { SocketAddress } from "./address.ts";
 import { CLOSE_CODES, type CloseCause, errorFromHere, errorFromPeer } from "./close-codes.ts";
 import { Gate, type PeerAdmission } from "./gate.ts";
@@ -24,6 +24,8 @@ export interface ConnectionOptions {
   readonly remote: SocketAddress;
   /** Judges the peer once TLS is done; no frame of a peer it has not let in is processed. */
   readonly admit: PeerAdmission;
+  /** Between signs of life while calls are under way; undefined: the other side sees to that. */
+  readonly keepAliveMs?: number;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly scratch: Buffer;
@@ -421,8 +423,9 @@ export class QuicConnection {
 
   /** A client with calls under way keeps the path open through NATs and idle timers. */
   #armKeepAlive(): void {
-    if (this.#keepAlive !== undefined || this.#options.role !== "client") return;
-    this.#keepAlive = this.#options.clock.setTimer(LIMITS.keepAliveMs, () => {
+    const { keepAliveMs, clock } = this.#options;
+    if (this.#keepAlive !== undefined || keepAliveMs === undefined) return;
+    this.#keepAlive = clock.setTimer(keepAliveMs, () => {
       this.#keepAlive = undefined;
       if (this.#state.kind === "closed" || this.streamCount === 0) return;
       this.#native.sendAckEliciting();

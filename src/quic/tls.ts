@@ -20,6 +20,8 @@ export interface TransportOptions {
   readonly role: "client" | "server";
   readonly identity: TlsIdentity;
   readonly verification: PeerVerification;
+  /** Silence after which the connection is given up; default `LIMITS.idleMs`. */
+  readonly idleMs?: number;
   /** In order of preference (RFC 7301). */
   readonly alpn: readonly string[];
 }
@@ -44,7 +46,7 @@ export function transportConfig(quiche: Quiche, options: TransportOptions): Nati
     null,
   );
   config.setApplicationProtos([...options.alpn]);
-  config.setMaxIdleTimeout(LIMITS.idleMs);
+  config.setMaxIdleTimeout(options.idleMs ?? LIMITS.idleMs);
   config.setMaxSendUdpPayloadSize(DATAGRAM_BYTES_MAX);
   config.setInitialMaxData(CONNECTION_CREDIT_BYTES);
   config.setMaxConnectionWindow(CONNECTION_CREDIT_BYTES);

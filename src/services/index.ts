@@ -2,5 +2,5 @@ export { createRouter, type ServiceParts } from "./create-router.ts";
 export type { DeviceDirectory } from "./device.ts";
 export type { AuditTrail, DecisionMaker } from "./guard.ts";
 export type { HealthFacts } from "./health.ts";
-export type { PairingWindowEvent, PairingWindows } from "./pairing.ts";
+export type { PairingWindowEvent, PairingWindows, PairingWindowWish } from "./pairing.ts";
 export type { Peer } from "./peer.ts";

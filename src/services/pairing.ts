@@ -19,19 +19,23 @@ export type PairingWindowEvent =
   | { readonly kind: "burnt" }
   | { readonly kind: "expired" };
 
+export interface PairingWindowWish {
+  readonly role: string;
+  readonly ttlMs?: number | undefined;
+  /** `unless-paused`: a code, unless too many were burnt. `forced`: a code all the same. `none`: by URI only. */
+  readonly code?: "unless-paused" | "forced" | "none";
+}
+
 export interface PairingWindows {
   /** @throws pairing.window-open, pairing.paused */
-  open(
-    options: { readonly role: string; readonly ttlMs?: number | undefined },
-    signal: AbortSignal,
-  ): AsyncIterable<PairingWindowEvent>;
+  open(options: PairingWindowWish, signal: AbortSignal): AsyncIterable<PairingWindowEvent>;
 }
 
 export function pairingService(router: Router<Peer>, windows: PairingWindows): void {
-  router.handle(METHODS.Pairing.Open, async function* ({ role, ttlMs }, { signal }) {
-    for await (const event of windows.open({ role: parseRole(role), ttlMs: parseTtl(ttlMs) }, signal)) {
-      yield toMessage(event);
-    }
+  router.handle(METHODS.Pairing.Open, async function* (request, { signal }) {
+    const code = request.uriOnly ? "none" : request.force ? "forced" : "unless-paused";
+    const wish = { role: parseRole(request.role), ttlMs: parseTtl(request.ttlMs), code } as const;
+    for await (const event of windows.open(wish, signal)) yield toMessage(event);
   });
 }
 

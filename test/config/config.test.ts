@@ -71,6 +71,7 @@ describe("loadConfig", () => {
       keyDir: "/home/ada/.config/gatehouse/keys",
       listen: [{ host: "127.0.0.1", port: 7443 }],
       name: "kitchen",
+      isNameGiven: false,
       timeoutMs: 30_000,
       logLevel: undefined,
       isDebug: false,

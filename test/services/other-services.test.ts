@@ -106,13 +106,23 @@ describe("Pairing", () => {
     }
     const { kind: _kind, ...fields } = opened;
     expect(events).toMatchObject([{ opened: fields }, { paired: device }]);
-    expect(world.parts.windows.opened).toEqual([{ role: "member", ttlMs: 60_000 }]);
+    expect(world.parts.windows.opened).toEqual([{ role: "member", ttlMs: 60_000, code: "unless-paused" }]);
   });
 
   it("opens for members and two minutes unless told otherwise", async () => {
     world.parts.windows.events = [{ kind: "expired" }];
     await world.stream("owner", Pairing.Open, {}).next();
-    expect(world.parts.windows.opened).toEqual([{ role: "member", ttlMs: 120_000 }]);
+    expect(world.parts.windows.opened).toEqual([{ role: "member", ttlMs: 120_000, code: "unless-paused" }]);
+  });
+
+  it.each([
+    [{ uriOnly: true }, "none"],
+    [{ force: true }, "forced"],
+    [{ uriOnly: true, force: true }, "none"],
+  ] as const)("opens with %j as a window whose code is %s", async (request, code) => {
+    world.parts.windows.events = [{ kind: "expired" }];
+    await world.stream("owner", Pairing.Open, request).next();
+    expect(world.parts.windows.opened).toMatchObject([{ code }]);
   });
 
   it.each([{ ttlMs: 600_001 }, { role: "No Role" }])("refuses %j and opens nothing", async (request) => {

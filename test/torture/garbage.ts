@@ -14,7 +14,7 @@ const DATAGRAMS = 100_000;
 const ROUNDS = 10;
 const PAYLOAD = new Uint8Array(64);
 
-const seed = Number(process.argv[2] ?? Date.now() % 2 ** 32);
+const seed = Number(process.argv[3] ?? Date.now() % 2 ** 32);
 for (const flags of [[], ["--open-pairing"]]) {
   process.stdout.write(`${JSON.stringify(await torture(flags))}\n`);
 }

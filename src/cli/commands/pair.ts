@@ -1,4 +1,4 @@
-import { parseDuration } from "../../config/index.ts";
+import { type Config, parseDuration } from "../../config/index.ts";
 import { GatehouseError, isGatehouseError, LIMITS } from "../../core/index.ts";
 import type { Commands, Context } from "../context.ts";
 import { askLine, canAsk, readLine } from "../input.ts";
@@ -10,6 +10,8 @@ import { relativeDate } from "../words.ts";
 
 /** What the last answer of a window may take to arrive after the window has closed. */
 const ANSWER_MS = 10_000;
+/** A `pair open` that was killed is missed after so long, and its window closes. */
+const PRESENCE_MS = 3_000;
 
 export function addPair({ program, bind }: Commands): void {
   const pair = program.command("pair").description("let a new device in, or join a gatehouse");
@@ -17,7 +19,9 @@ export function addPair({ program, bind }: Commands): void {
     withRemoteOption(pair.command("open"))
       .description("open the door to one new device and wait for it")
       .option("--role <role>", "the role it gets", "member")
-      .option("--ttl <duration>", "how long the code is good, 10m at most", "120s"),
+      .option("--ttl <duration>", "how long the code is good, 10m at most", "120s")
+      .option("--uri-only", "no code, only the URI and its QR: nobody can guess or burn it")
+      .option("--force", "with a code although too many wrong ones were tried lately"),
     open,
   );
   bind(
@@ -33,6 +37,8 @@ export function addPair({ program, bind }: Commands): void {
 interface OpenOptions extends RemoteOption {
   readonly role: string;
   readonly ttl: string;
+  readonly uriOnly?: boolean;
+  readonly force?: boolean;
 }
 
 async function open(context: Context, _args: readonly string[], options: OpenOptions): Promise<undefined> {
@@ -42,15 +48,21 @@ async function open(context: Context, _args: readonly string[], options: OpenOpt
       hint: "open a new one when this one has closed",
     });
   }
-  await withSession(context, options, (session) =>
-    watchPairing(context, pairingEvents(session, { role: options.role, ttlMs }), "open"),
+  const { role, uriOnly = false, force = false } = options;
+  await withSession({ ...context, idleMs: PRESENCE_MS }, options, (session) =>
+    watchPairing(context, pairingEvents(session, { role, ttlMs, uriOnly, force }), "open"),
   );
 }
 
 /** The stream of the open call; leaving it early cancels the call, which closes the window. */
 async function* pairingEvents(
   { client, methods, options: { signal } }: Session,
-  request: { readonly role: string; readonly ttlMs: number },
+  request: {
+    readonly role: string;
+    readonly ttlMs: number;
+    readonly uriOnly: boolean;
+    readonly force: boolean;
+  },
 ): AsyncIterable<PairingEvent> {
   const timeoutMs = Math.min(request.ttlMs + ANSWER_MS, LIMITS.callTimeoutMaxMs);
   try {
@@ -101,9 +113,17 @@ async function join(
   const target = given === "-" ? await readLine(context) : given;
   const code = /^gatehouse:/i.test(target) ? undefined : await readCode(context, options.code);
   const { joinGatehouse } = await import("../../client/index.ts");
-  const { home, name, timeoutMs } = config;
+  const { home, timeoutMs } = config;
   const joined = await joinGatehouse({
-    ...{ home, target, name, kind: "cli" as const, platform: io.platform, signal, timeoutMs },
+    ...{
+      home,
+      target,
+      name: deviceName(config),
+      kind: "cli" as const,
+      platform: io.platform,
+      signal,
+      timeoutMs,
+    },
     ...(code === undefined ? {} : { code }),
   });
   const { gatehouse, device, certificate } = joined;
@@ -115,6 +135,11 @@ async function join(
       output.style.dim(`certificate expires ${renewal}`),
     ].join("\n");
   });
+}
+
+/** Two installs of one machine have one host name: what nobody chose is made unique by the device's id. */
+function deviceName({ name, isNameGiven }: Config): string | ((id: string) => string) {
+  return isNameGiven ? name : (id) => `${name}-${id.slice(0, 4)}`;
 }
 
 async function readCode(context: Context, given: string | undefined): Promise<string> {
