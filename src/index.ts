@@ -3,6 +3,8 @@ export {
   Client,
   type ConnectOptions,
   connect,
+  Device,
+  type DeviceConnectOptions,
   type Joined,
   type JoinOptions,
   joinGatehouse,

@@ -10,10 +10,11 @@ const LIBRARY = new URL("../../dist/client/index.js", import.meta.url).href;
 export async function gatehouseClient({ home, on, secretPath }: GatehouseTarget): Promise<ContenderClient> {
   const library: Library = await import(LIBRARY);
   const { METHODS } = library;
+  const device = await library.Device.open(home);
   const payload = new Uint8Array(PAYLOAD_BYTES.ping).fill(7);
   return {
     connect: async (): Promise<Caller> => {
-      const client = await library.connect({ home, on });
+      const client = await device.connect({ on });
       const calls: Readonly<Record<Operation, () => Promise<Uint8Array | undefined>>> = {
         ping: async () => (await client.call(METHODS.Health.Ping, { payload })).payload,
         read: async () => (await client.call(METHODS.Vault.Get, { path: secretPath })).value,

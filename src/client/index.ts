@@ -1,4 +1,5 @@
 export { METHODS } from "../gen/index.ts";
-export { Client, type ConnectOptions, connect } from "./connect.ts";
+export { Client } from "./client.ts";
+export { type ConnectOptions, connect, Device, type DeviceConnectOptions } from "./device.ts";
 export { type Joined, type JoinOptions, joinGatehouse } from "./join.ts";
 export { type Remote, Remotes } from "./remotes.ts";

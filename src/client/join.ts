@@ -29,7 +29,7 @@ import {
   parsePairingCode,
   parsePairingUri,
 } from "../pairing/index.ts";
-import { connectQuic, type QuicClientConnection } from "../quic/index.ts";
+import { ClientTls, connectQuic, type QuicClientConnection } from "../quic/index.ts";
 import { parseAddress } from "./address.ts";
 import { type Remote, Remotes } from "./remotes.ts";
 
@@ -54,6 +54,7 @@ export interface JoinOptions {
   /** What this device is, such as `cli`. */
   readonly kind: string;
   readonly platform: string;
+  /** For everything together, further attempts included. Default `LIMITS.callTimeoutMs`. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly clock?: Clock;
@@ -96,11 +97,13 @@ export async function joinGatehouse(options: JoinOptions): Promise<Joined> {
     certificate,
     certificateRequest,
     signal,
+    endsAtMs: clock.monotonicMs() + (options.timeoutMs ?? LIMITS.callTimeoutMs),
   };
   for (let attempt = 1; ; attempt += 1) {
     const outcome = await joinOnce(joiner);
     if (outcome.kind === "joined") return outcome.joined;
-    if (!outcome.mayRepeat || attempt === ATTEMPTS_MAX) throw outcome.failure;
+    const hasTime = remainingMs(joiner) > BETWEEN_ATTEMPTS_MS;
+    if (!outcome.mayRepeat || !hasTime || attempt === ATTEMPTS_MAX) throw outcome.failure;
     await pause(clock, BETWEEN_ATTEMPTS_MS, signal);
   }
 }
@@ -119,6 +122,8 @@ interface Joiner extends JoinOptions, Target {
   readonly identity: DeviceIdentity;
   readonly certificate: Uint8Array;
   readonly certificateRequest: Uint8Array;
+  /** On the monotonic clock. */
+  readonly endsAtMs: number;
 }
 
 type Outcome =
@@ -149,21 +154,18 @@ async function joinOnce(joiner: Joiner): Promise<Outcome> {
   }
 }
 
-async function dial({
-  identity,
-  certificate,
-  secret,
-  address,
-  ...options
-}: Joiner): Promise<QuicClientConnection> {
-  const { clock, random, logger, signal } = options;
+async function dial(joiner: Joiner): Promise<QuicClientConnection> {
+  const { identity, certificate, secret, address, clock, random, logger, signal } = joiner;
   try {
     return await connectQuic({
-      ...{ clock, random, logger, signal, alpn: PAIRING_ALPN, address: parseAddress(address) },
-      timeoutMs: Math.min(options.timeoutMs ?? LIMITS.handshakeMs, LIMITS.handshakeMs),
+      ...{ clock, random, logger, signal, address: parseAddress(address) },
+      timeoutMs: Math.min(remainingMs(joiner), LIMITS.handshakeMs),
       serverName: secret.mode === "uri" ? gatehouseHost(secret.gatehouseId) : UNKNOWN_HOST,
-      identity: { keyPem: identity.tls.privateKeyPem, certificatePem: certificatePem(certificate) },
-      verification: { kind: "danger-any-key" },
+      tls: await ClientTls.create({
+        identity: { keyPem: identity.tls.privateKeyPem, certificatePem: certificatePem(certificate) },
+        verification: { kind: "danger-any-key" },
+        alpn: PAIRING_ALPN,
+      }),
     });
   } catch (failure) {
     throw noWindow(failure);
@@ -181,12 +183,13 @@ async function remember({ home, address, clock, identity }: Joiner, result: Pair
 }
 
 /** A gatehouse that hangs in the middle of the exchange must not hang its joiner. */
-function withDeadline({ clock, signal }: Joiner): Disposable & { readonly signal: AbortSignal } {
+function withDeadline(joiner: Joiner): Disposable & { readonly signal: AbortSignal } {
+  const { clock, signal } = joiner;
   const controller = new AbortController();
   const cancel = (): void => controller.abort(new GatehouseError("rpc.cancelled", "pairing was cancelled"));
   signal.addEventListener("abort", cancel, { once: true });
   if (signal.aborted) cancel();
-  const timer = clock.setTimer(LIMITS.pairingExchangeMs, () =>
+  const timer = clock.setTimer(Math.min(remainingMs(joiner), LIMITS.pairingExchangeMs), () =>
     controller.abort(new GatehouseError("quic.timed-out", "the gatehouse did not go on with pairing")),
   );
   return {
@@ -196,6 +199,10 @@ function withDeadline({ clock, signal }: Joiner): Disposable & { readonly signal
       signal.removeEventListener("abort", cancel);
     },
   };
+}
+
+function remainingMs({ clock, endsAtMs }: Joiner): number {
+  return Math.max(1, endsAtMs - clock.monotonicMs());
 }
 
 async function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {

@@ -2,7 +2,7 @@ import { type Clock, GatehouseError, LIMITS, type Logger, type Random } from "..
 import { formatAddress, resolveAddress, type SocketAddress } from "./address.ts";
 import { type Handshake, QuicConnection } from "./connection.ts";
 import type { Admission } from "./gate.ts";
-import { loadQuiche } from "./native.ts";
+import { loadQuiche, type NativeConfig } from "./native.ts";
 import { type PeerVerification, type TlsIdentity, transportConfig } from "./tls.ts";
 import { Turn } from "./turn.ts";
 import { UdpSocket } from "./udp-socket.ts";
@@ -10,21 +10,45 @@ import { UdpSocket } from "./udp-socket.ts";
 const CONNECTION_ID_BYTES = 16;
 const SCRATCH_BYTES = 65_536;
 
+export interface ClientTlsOptions {
+  readonly identity: TlsIdentity;
+  readonly verification: PeerVerification;
+  readonly alpn: string;
+  /** Silence after which either side gives the connection up; default `LIMITS.idleMs`. Kept alive while calls run. */
+  readonly idleMs?: number;
+}
+
+/** A TLS context: one identity, one way to judge servers. Costs more to make than a connection; keep it. */
+export class ClientTls {
+  readonly config: NativeConfig;
+  readonly idleMs: number;
+
+  private constructor(config: NativeConfig, idleMs: number) {
+    this.config = config;
+    this.idleMs = idleMs;
+  }
+
+  /** @throws quic.unsupported-platform */
+  static async create({ idleMs = LIMITS.idleMs, alpn, ...options }: ClientTlsOptions): Promise<ClientTls> {
+    const quiche = await loadQuiche();
+    return new ClientTls(
+      transportConfig(quiche, { role: "client", ...options, idleMs, alpn: [alpn] }),
+      idleMs,
+    );
+  }
+}
+
 export interface QuicConnectOptions {
   /** A name or an IP address. */
   readonly address: SocketAddress;
-  readonly alpn: string;
   /** DNS name in the server's certificate; also sent as SNI. */
   readonly serverName: string;
-  readonly identity: TlsIdentity;
-  readonly verification: PeerVerification;
+  readonly tls: ClientTls;
   /** A further check of the server, after TLS's own; throws a `GatehouseError` to refuse it. */
   readonly checkPeer?: (handshake: Handshake) => void;
   /** Default `LIMITS.handshakeMs`. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
-  /** Silence after which either side gives the connection up; default `LIMITS.idleMs`. Kept alive while calls run. */
-  readonly idleMs?: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -47,16 +71,15 @@ export async function connectQuic(options: QuicConnectOptions): Promise<QuicClie
   const quiche = await loadQuiche();
   const remote = await resolveAddress(options.address);
   const socket = await UdpSocket.connect(remote, options.logger);
-  const config = transportConfig(quiche, { role: "client", ...options, alpn: [options.alpn] });
   const scid = Buffer.from(options.random.bytes(CONNECTION_ID_BYTES));
   const turn = new Turn((arrivals) => {
     for (const { datagram, from } of arrivals) connection.receive(datagram, from);
     connection.afterReceive();
   }, options.logger);
   const connection = new QuicConnection({
-    native: quiche.Connection.connect(options.serverName, scid, socket.address, remote, config),
+    native: quiche.Connection.connect(options.serverName, scid, socket.address, remote, options.tls.config),
     role: "client",
-    keepAliveMs: Math.min(LIMITS.keepAliveMs, (options.idleMs ?? LIMITS.idleMs) / 3),
+    keepAliveMs: Math.min(LIMITS.keepAliveMs, options.tls.idleMs / 3),
     socket,
     remote,
     admit: (handshake) => judge(options, handshake),

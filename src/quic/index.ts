@@ -1,5 +1,11 @@
 export { formatAddress, type SocketAddress } from "./address.ts";
-export { connectQuic, type QuicClientConnection, type QuicConnectOptions } from "./client.ts";
+export {
+  ClientTls,
+  type ClientTlsOptions,
+  connectQuic,
+  type QuicClientConnection,
+  type QuicConnectOptions,
+} from "./client.ts";
 export { type CloseCause, isCloseCause, STREAM_CODES } from "./close-codes.ts";
 export type { Handshake, OnStream, QuicConnection } from "./connection.ts";
 export type { Admission, PeerAdmission } from "./gate.ts";

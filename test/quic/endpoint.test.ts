@@ -3,8 +3,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { GatehouseError, silentLogger, systemClock, systemRandom } from "../../src/core/index.ts";
 import {
   type Admission,
+  ClientTls,
+  type ClientTlsOptions,
   connectQuic,
   type QuicClientConnection,
+  type QuicConnectOptions,
   QuicServer,
   type QuicServerLimits,
   type QuicStream,
@@ -63,16 +66,16 @@ function listen(
   });
 }
 
-function dial(
+async function dial(
   { address }: QuicServer,
-  overrides: Partial<Parameters<typeof connectQuic>[0]> = {},
+  overrides: Partial<QuicConnectOptions & ClientTlsOptions> = {},
 ): Promise<QuicClientConnection> {
-  return connectQuic({
+  const verification = { kind: "strict", caPem: fixtures.caPem } as const;
+  const tls = await ClientTls.create({ alpn: REQUESTS, identity: device, verification, ...overrides });
+  return await connectQuic({
     address,
-    alpn: REQUESTS,
     serverName: "server.gatehouse.internal",
-    identity: device,
-    verification: { kind: "strict", caPem: fixtures.caPem },
+    tls,
     ...effects,
     ...overrides,
   });

@@ -1,7 +1,7 @@
 import type { Socket } from "node:dgram";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { silentLogger, systemClock, systemRandom } from "../../src/core/index.ts";
-import { connectQuic, QuicServer } from "../../src/quic/index.ts";
+import { ClientTls, connectQuic, QuicServer } from "../../src/quic/index.ts";
 import { TlsFixtures } from "../support/tls-fixtures.ts";
 
 /** The real sockets, within reach: a source port of 0 can be forged on the network only with a raw socket. */
@@ -58,10 +58,12 @@ describe("datagrams from an address that cannot be answered", () => {
     await using client = await connectQuic({
       ...effects,
       address: server.address,
-      alpn: REQUESTS,
       serverName: "server.gatehouse.internal",
-      identity: fixtures.leaf("device", "clientAuth"),
-      verification: { kind: "strict", caPem: fixtures.caPem },
+      tls: await ClientTls.create({
+        alpn: REQUESTS,
+        identity: fixtures.leaf("device", "clientAuth"),
+        verification: { kind: "strict", caPem: fixtures.caPem },
+      }),
       timeoutMs: 2_000,
     });
     expect(client.connection.isOpen).toBe(true);

@@ -5,7 +5,7 @@ import { silentLogger, systemClock, systemRandom } from "../../src/core/index.ts
 import { homeLayout } from "../../src/files/index.ts";
 import type { MethodDefinition } from "../../src/gen/index.ts";
 import { DeviceIdentity } from "../../src/identity/index.ts";
-import { connectQuic, type QuicClientConnection } from "../../src/quic/index.ts";
+import { ClientTls, connectQuic, type QuicClientConnection } from "../../src/quic/index.ts";
 import { Caller, FrameDecoder } from "../../src/rpc/index.ts";
 import { isObject, text } from "./gatehouse-process.ts";
 
@@ -30,10 +30,12 @@ export class OwnerDoor implements AsyncDisposable {
     const owner = await readOwner(layout.identityDir);
     const client = await connectQuic({
       address: { host: "127.0.0.1", port },
-      alpn: "gatehouse/1",
       serverName: `${identity.id}.gatehouse.internal`,
-      identity: { keyPem: identity.tls.privateKeyPem, certificatePem: owner.certificatePem },
-      verification: { kind: "strict", caPem: owner.caPem },
+      tls: await ClientTls.create({
+        alpn: "gatehouse/1",
+        identity: { keyPem: identity.tls.privateKeyPem, certificatePem: owner.certificatePem },
+        verification: { kind: "strict", caPem: owner.caPem },
+      }),
       clock: systemClock,
       random: systemRandom,
       logger: silentLogger,

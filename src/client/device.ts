@@ -1,0 +1,118 @@
+import { certificatePem, gatehouseHost, inspectLeaf } from "../certs/index.ts";
+import {
+  type Clock,
+  concat,
+  equalBytes,
+  LIMITS,
+  type Logger,
+  type Random,
+  silentLogger,
+  systemClock,
+  systemRandom,
+} from "../core/index.ts";
+import { homeLayout } from "../files/index.ts";
+import type { DeviceId, DeviceIdentity } from "../identity/index.ts";
+import { ClientTls, connectQuic } from "../quic/index.ts";
+import { Caller } from "../rpc/index.ts";
+import { parseAddress } from "./address.ts";
+import { Client } from "./client.ts";
+import { openHomeIdentity } from "./home-identity.ts";
+import { localGatehouse } from "./local-gatehouse.ts";
+import { type Remote, Remotes } from "./remotes.ts";
+
+const REQUESTS_ALPN = "gatehouse/1";
+
+export interface ConnectOptions extends DeviceConnectOptions {
+  /** This device's install. */
+  readonly home: string;
+}
+
+export interface DeviceConnectOptions {
+  /** A gatehouse's name or id. Left out: this home's own gatehouse, else the default or only one it is paired with. */
+  readonly on?: string | undefined;
+  /** For the handshake; at most, and by default, `LIMITS.handshakeMs`. */
+  readonly timeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** How long the gatehouse waits for a sign of life before it drops what this client left. Default `LIMITS.idleMs`. */
+  readonly idleMs?: number | undefined;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly logger?: Logger;
+}
+
+/** This install as a client: its identity is read once, its TLS contexts are kept. */
+export class Device {
+  readonly id: DeviceId;
+  readonly #home: string;
+  readonly #identity: DeviceIdentity;
+  readonly #contexts = new Map<
+    DeviceId,
+    { readonly remote: Remote; readonly idleMs: number; readonly tls: ClientTls }
+  >();
+
+  private constructor(home: string, identity: DeviceIdentity) {
+    this.id = identity.id;
+    this.#home = home;
+    this.#identity = identity;
+  }
+
+  /** @throws remote.none when nothing was ever paired or made here, home.bad-permissions, identity.damaged */
+  static async open(home: string): Promise<Device> {
+    return new Device(home, await openHomeIdentity(homeLayout(home)));
+  }
+
+  /**
+   * Connects to a gatehouse by what pairing pinned: its authority, its name and its id. The gatehouse judges this device's
+   * certificate after that: a refusal is what the first call fails with.
+   *
+   * @throws remote.none, remote.not-found, remote.ambiguous, quic.unreachable, quic.timed-out, quic.wrong-server,
+   * file.damaged
+   */
+  async connect(options: DeviceConnectOptions = {}): Promise<Client> {
+    const { clock = systemClock, random = systemRandom, logger = silentLogger } = options;
+    const remote = await this.#resolve(options.on);
+    const { gatehouseId, caCertificates } = remote;
+    const quic = await connectQuic({
+      ...{ clock, random, logger, serverName: gatehouseHost(gatehouseId) },
+      address: parseAddress(remote.address),
+      tls: await this.#tlsFor(remote, options.idleMs ?? LIMITS.idleMs),
+      checkPeer: ({ certificates }) => {
+        inspectLeaf(certificates, { caCertificates, gatehouseId, usage: "server", now: clock.now() });
+      },
+      timeoutMs: Math.min(options.timeoutMs ?? LIMITS.handshakeMs, LIMITS.handshakeMs),
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+    return new Client(remote, quic, new Caller({ clock, random }));
+  }
+
+  async #resolve(on: string | undefined): Promise<Remote> {
+    const local = on === undefined ? await localGatehouse(homeLayout(this.#home), this.#identity) : undefined;
+    return local ?? (await Remotes.of(this.#home).resolve(on));
+  }
+
+  /** A certificate that was renewed, or another authority, makes a new context. */
+  async #tlsFor(remote: Remote, idleMs: number): Promise<ClientTls> {
+    const { gatehouseId, certificate, caCertificates } = remote;
+    const kept = this.#contexts.get(gatehouseId);
+    if (kept !== undefined && kept.idleMs === idleMs && isSameTrust(kept.remote, remote)) return kept.tls;
+    const tls = await ClientTls.create({
+      identity: { keyPem: this.#identity.tls.privateKeyPem, certificatePem: certificatePem(certificate) },
+      verification: { kind: "strict", caPem: caCertificates.map(certificatePem).join("") },
+      ...{ alpn: REQUESTS_ALPN, idleMs },
+    });
+    this.#contexts.set(gatehouseId, { remote, idleMs, tls });
+    return tls;
+  }
+}
+
+/** Opens the install at `home` and connects; see `Device`. */
+export async function connect({ home, ...options }: ConnectOptions): Promise<Client> {
+  return await (await Device.open(home)).connect(options);
+}
+
+function isSameTrust(a: Remote, b: Remote): boolean {
+  return (
+    equalBytes(a.certificate, b.certificate) &&
+    equalBytes(concat(...a.caCertificates), concat(...b.caCertificates))
+  );
+}
