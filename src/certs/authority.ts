@@ -1,5 +1,6 @@
+import type { KeyObject } from "node:crypto";
 import { equalBytes, GatehouseError, hex, type UnixMs, utf8 } from "../core/index.ts";
-import { verifyP256 } from "../crypto/index.ts";
+import { importTlsPublicKey, verifyP256 } from "../crypto/index.ts";
 import type { DeviceId } from "../identity/index.ts";
 import { type Certificate, parseCertificate } from "./certificate.ts";
 import { DerReader, element, explicit, implicit, TAG } from "./der.ts";
@@ -11,7 +12,7 @@ export interface Authority {
   readonly subject: Uint8Array;
   /** Hex. */
   readonly keyId: string;
-  readonly spki: Uint8Array;
+  readonly key: KeyObject;
   readonly notBefore: UnixMs;
   readonly notAfter: UnixMs;
   /** Value of the name constraints, hex. */
@@ -59,18 +60,19 @@ function readAuthority(der: Uint8Array): Authority {
   if (basic?.isCritical !== true || hex(basic.value) !== DER.authorityWithoutIntermediates) {
     throw wrongAuthority("it is no authority without intermediates");
   }
-  if (!equalBytes(subject, certificate.issuer) || !isSignedBy(certificate, spki)) {
+  const key = importTlsPublicKey(spki);
+  if (key === undefined || !equalBytes(subject, certificate.issuer) || !isSignedBy(certificate, key)) {
     throw wrongAuthority("it is not self-signed");
   }
   const names = extensions.get(DER.nameConstraints);
   if (names?.isCritical !== true) throw wrongAuthority("it is for all names");
   const keyId = keyIdOf(certificate);
-  return { subject, keyId, spki, notBefore, notAfter, constraints: hex(names.value) };
+  return { subject, keyId, key, notBefore, notAfter, constraints: hex(names.value) };
 }
 
-/** Whether the P-256 key `spki` signed `certificate`. */
-export function isSignedBy({ algorithm, signed, signature }: Certificate, spki: Uint8Array): boolean {
-  return hex(algorithm) === DER.ecdsaWithSha256 && verifyP256(spki, signed, signature);
+/** Whether the P-256 key `key` signed `certificate`. */
+export function isSignedBy({ algorithm, signed, signature }: Certificate, key: KeyObject): boolean {
+  return hex(algorithm) === DER.ecdsaWithSha256 && verifyP256(key, signed, signature);
 }
 
 /** Hex of the authority key identifier's key; `undefined` when there is none, or names and numbers beside it. */

@@ -55,7 +55,7 @@ function issuerOf(leaf: Certificate, { caCertificates, gatehouseId }: InspectOpt
   const issuer = caCertificates
     .map((der) => authorityOf(der, gatehouseId))
     .find(({ subject, keyId: own }) => own === keyId && equalBytes(subject, leaf.issuer));
-  if (issuer === undefined || !isSignedBy(leaf, issuer.spki)) {
+  if (issuer === undefined || !isSignedBy(leaf, issuer.key)) {
     throw new GatehouseError("certificate.untrusted", "the certificate was not issued by this gatehouse");
   }
   return issuer;

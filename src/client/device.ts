@@ -40,15 +40,19 @@ export interface DeviceConnectOptions {
   readonly logger?: Logger;
 }
 
+/** What a connection to one gatehouse rests on. */
+interface Trust {
+  readonly tls: ClientTls;
+  readonly certificate: Uint8Array;
+  readonly caCertificates: readonly Uint8Array[];
+}
+
 /** This install as a client: its identity is read once, its TLS contexts are kept. */
 export class Device {
   readonly id: DeviceId;
   readonly #home: string;
   readonly #identity: DeviceIdentity;
-  readonly #contexts = new Map<
-    DeviceId,
-    { readonly remote: Remote; readonly idleMs: number; readonly tls: ClientTls }
-  >();
+  readonly #trust = new Map<DeviceId, Trust>();
 
   private constructor(home: string, identity: DeviceIdentity) {
     this.id = identity.id;
@@ -71,11 +75,12 @@ export class Device {
   async connect(options: DeviceConnectOptions = {}): Promise<Client> {
     const { clock = systemClock, random = systemRandom, logger = silentLogger } = options;
     const remote = await this.#resolve(options.on);
-    const { gatehouseId, caCertificates } = remote;
+    const { gatehouseId } = remote;
+    const { tls, caCertificates } = await this.#trustOf(remote, options.idleMs ?? LIMITS.idleMs);
     const quic = await connectQuic({
       ...{ clock, random, logger, serverName: gatehouseHost(gatehouseId) },
       address: parseAddress(remote.address),
-      tls: await this.#tlsFor(remote, options.idleMs ?? LIMITS.idleMs),
+      tls,
       checkPeer: ({ certificates }) => {
         inspectLeaf(certificates, { caCertificates, gatehouseId, usage: "server", now: clock.now() });
       },
@@ -91,17 +96,18 @@ export class Device {
   }
 
   /** A certificate that was renewed, or another authority, makes a new context. */
-  async #tlsFor(remote: Remote, idleMs: number): Promise<ClientTls> {
+  async #trustOf(remote: Remote, idleMs: number): Promise<Trust> {
     const { gatehouseId, certificate, caCertificates } = remote;
-    const kept = this.#contexts.get(gatehouseId);
-    if (kept !== undefined && kept.idleMs === idleMs && isSameTrust(kept.remote, remote)) return kept.tls;
+    const kept = this.#trust.get(gatehouseId);
+    if (kept !== undefined && kept.tls.idleMs === idleMs && isSameTrust(kept, remote)) return kept;
     const tls = await ClientTls.create({
       identity: { keyPem: this.#identity.tls.privateKeyPem, certificatePem: certificatePem(certificate) },
       verification: { kind: "strict", caPem: caCertificates.map(certificatePem).join("") },
       ...{ alpn: REQUESTS_ALPN, idleMs },
     });
-    this.#contexts.set(gatehouseId, { remote, idleMs, tls });
-    return tls;
+    const trust = { tls, certificate, caCertificates };
+    this.#trust.set(gatehouseId, trust);
+    return trust;
   }
 }
 
@@ -110,7 +116,7 @@ export async function connect({ home, ...options }: ConnectOptions): Promise<Cli
   return await (await Device.open(home)).connect(options);
 }
 
-function isSameTrust(a: Remote, b: Remote): boolean {
+function isSameTrust(a: Trust, b: Remote): boolean {
   return (
     equalBytes(a.certificate, b.certificate) &&
     equalBytes(concat(...a.caCertificates), concat(...b.caCertificates))

@@ -32,6 +32,7 @@ export {
   exportTlsKey,
   generateTlsKey,
   importTlsKey,
+  importTlsPublicKey,
   signP256,
   tlsKeyPem,
   tlsPublicKey,

@@ -48,11 +48,25 @@ export function signP256(key: KeyObject, message: Uint8Array): Uint8Array {
   return new Uint8Array(sign("sha256", message, key));
 }
 
-/** False for anything that is not a good P-256 signature, malformed input included; never throws. */
-export function verifyP256(spki: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
+/** The public key that `spki` (DER) encodes; `undefined` unless it is on P-256. Twice as dear as a verification: keep it. */
+export function importTlsPublicKey(spki: Uint8Array): KeyObject | undefined {
   try {
     const key = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
-    if (key.asymmetricKeyDetails?.namedCurve !== CURVE) return false;
+    return key.asymmetricKeyDetails?.namedCurve === CURVE ? key : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** False for anything that is not a good P-256 signature, malformed input included; never throws. */
+export function verifyP256(
+  spki: Uint8Array | KeyObject,
+  message: Uint8Array,
+  signature: Uint8Array,
+): boolean {
+  const key = spki instanceof Uint8Array ? importTlsPublicKey(spki) : spki;
+  if (key === undefined) return false;
+  try {
     return verify("sha256", message, key, signature);
   } catch {
     return false;
