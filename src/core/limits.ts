@@ -33,6 +33,10 @@ export const LIMITS = {
   callsPerConnection: 256,
   /** Calls in flight of one device over all its connections. */
   callsPerDevice: 1_024,
+  /** Half-come requests and unread answers of one connection: sixty of the largest. Small ones are not counted. */
+  heldBytesPerConnection: 67_108_864,
+  /** The same of all connections: one device with all its connections must not fill the machine's memory. */
+  heldBytes: 536_870_912,
   callTimeoutMs: 30_000,
   callTimeoutMaxMs: 600_000,
   /** A stream that has sent nothing for so long while we wait for its request is reset. */

@@ -71,6 +71,14 @@ export class FrameDecoder {
     this.#isLent = false;
   }
 
+  /** Forgets what is unread: nobody will take it any more. */
+  clear(): void {
+    this.#bytes = EMPTY;
+    this.#start = 0;
+    this.#end = 0;
+    this.#isLent = false;
+  }
+
   #prefix(): Prefix | undefined {
     let payloadBytes = 0;
     for (let count = 0; count < PREFIX_BYTES_MAX; count += 1) {

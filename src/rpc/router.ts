@@ -2,6 +2,7 @@ import { type Clock, GatehouseError, LIMITS, type Logger } from "../core/index.t
 import type { MethodDefinition, MethodKind } from "../gen/index.ts";
 import type { AnyMethod } from "./context.ts";
 import { Deadlines } from "./deadlines.ts";
+import { type CallBytes, HeldBytes } from "./held-bytes.ts";
 import { composeInterceptors, type Handler, type Interceptor, type Route, routeOf } from "./route.ts";
 import { ServerCall } from "./server-call.ts";
 import type { CallStream } from "./stream.ts";
@@ -18,6 +19,7 @@ export class Router<Peer> implements AsyncDisposable {
   readonly #deadlines: Deadlines;
   readonly #log: Logger;
   readonly #intercept: Interceptor<Peer>;
+  readonly #held = new HeldBytes<Peer>();
   readonly #routes = new Map<string, Route<Peer>>();
   readonly #calls = new Set<ServerCall<Peer>>();
   #isDraining = false;
@@ -92,6 +94,7 @@ export class Router<Peer> implements AsyncDisposable {
 
   readonly #host = {
     deadlines: (): Deadlines => this.#deadlines,
+    hold: (peer: Peer): CallBytes => this.#held.open(peer),
     route: (path: string): Route<Peer> => {
       if (this.#isDraining) throw draining();
       const route = this.#routes.get(path);

@@ -5,6 +5,7 @@ import type { Deadlines, Expiring } from "./deadlines.ts";
 import { badFrame, type Open, SUCCESS } from "./frame.ts";
 import { FrameDecoder } from "./frame-decoder.ts";
 import { encodeAnswer, encodeClose, encodeMessage } from "./frame-encoder.ts";
+import type { CallBytes } from "./held-bytes.ts";
 import { MessageStream } from "./message-stream.ts";
 import type { Answer, Awaitable, Route } from "./route.ts";
 import { type CallStream, RESET, type StreamSink } from "./stream.ts";
@@ -12,6 +13,7 @@ import { type CallStream, RESET, type StreamSink } from "./stream.ts";
 /** What a call asks of its router. */
 export interface CallHost<Peer> {
   deadlines(): Deadlines;
+  hold(peer: Peer): CallBytes;
   /** @throws GatehouseError when there is no such method or no new call is taken. */
   route(path: string): Route<Peer>;
   began(call: ServerCall<Peer>): void;
@@ -32,6 +34,7 @@ export class ServerCall<Peer> implements StreamSink, Expiring {
   readonly #stream: CallStream;
   readonly #peer: Peer;
   readonly #decoder = new FrameDecoder();
+  #held: CallBytes | undefined;
   #state: State = "opening";
   #route: Route<Peer> | undefined;
   #context: ServerContext<Peer> | undefined;
@@ -67,6 +70,7 @@ export class ServerCall<Peer> implements StreamSink, Expiring {
       this.#decoder.push(bytes);
       this.#advance();
       this.#decoder.keep();
+      this.#holdRequest();
     } catch (failure) {
       this.fail(failure);
     }
@@ -183,6 +187,22 @@ export class ServerCall<Peer> implements StreamSink, Expiring {
     this.#setPaused(!requests.isWanting && this.#decoder.unreadBytes > 0);
   }
 
+  /** Never once it runs: what was begun is not answered as if it had not been. */
+  #holdRequest(): void {
+    if (this.#state !== "opening" && this.#state !== "requesting") return;
+    if (this.#hold(this.#decoder.unreadBytes + (this.#request?.length ?? 0))) return;
+    throw new GatehouseError("rpc.overloaded", "too much of this connection's calls waits in memory", {
+      retryAfterMs: 1_000,
+    });
+  }
+
+  /** False: so much is not to be held. */
+  #hold(bytes: number): boolean {
+    if (bytes === 0 && this.#held === undefined) return true;
+    this.#held ??= this.#host.hold(this.#peer);
+    return this.#held.set(bytes);
+  }
+
   #assertWhole(): void {
     if (this.#decoder.unreadBytes > 0) throw badFrame("the call ended inside a frame");
   }
@@ -261,6 +281,7 @@ export class ServerCall<Peer> implements StreamSink, Expiring {
     this.#setPaused(false);
     this.#isBlocked = !this.#stream.write(bytes, true);
     this.#end(error, "leaving");
+    if (this.#isBlocked && !this.#hold(bytes.length)) this.#abandon(error, RESET.limit);
     this.#leaveIfQuiet();
     if (this.#state === "over") return;
     this.#lastProgressMs = this.#host.deadlines().nowMs();
@@ -269,6 +290,7 @@ export class ServerCall<Peer> implements StreamSink, Expiring {
 
   #leaveIfQuiet(): void {
     if (!this.#hasPeerEnded || this.#isBlocked) return;
+    this.#hold(0);
     this.#unwatch();
     this.#state = "over";
   }
@@ -280,6 +302,9 @@ export class ServerCall<Peer> implements StreamSink, Expiring {
 
   #end(error: GatehouseError | undefined, state: "leaving" | "over"): void {
     this.#unwatch();
+    this.#hold(0);
+    this.#decoder.clear();
+    this.#request = undefined;
     this.#state = state;
     this.#host.ended(this);
     this.#requests?.finish(error);
