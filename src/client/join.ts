@@ -202,7 +202,7 @@ function withDeadline(joiner: Joiner): Disposable & { readonly signal: AbortSign
 }
 
 function remainingMs({ clock, endsAtMs }: Joiner): number {
-  return Math.max(1, endsAtMs - clock.monotonicMs());
+  return Math.max(1, Math.ceil(endsAtMs - clock.monotonicMs()));
 }
 
 async function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
