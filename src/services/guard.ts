@@ -73,8 +73,29 @@ export class Guard {
       });
     }
     this.#callsByDevice.set(deviceId, inFlight + 1);
-    context.onEnd(() => this.#leave(deviceId));
-    return next();
+    return this.#occupied(deviceId, context, next);
+  }
+
+  /** A call holds its place until it has ended and its handler too: a short deadline must not buy work without end. */
+  #occupied<Answer>(
+    deviceId: string,
+    context: CallContext<Peer>,
+    next: () => Awaitable<Answer>,
+  ): Awaitable<Answer> {
+    let unfinished = 2;
+    const finish = (): void => {
+      unfinished -= 1;
+      if (unfinished === 0) this.#leave(deviceId);
+    };
+    context.onEnd(finish);
+    let answer: Awaitable<Answer> | undefined;
+    try {
+      answer = next();
+      return answer;
+    } finally {
+      if (answer instanceof Promise) answer.then(finish, finish);
+      else finish();
+    }
   }
 
   #leave(deviceId: string): void {

@@ -16,6 +16,8 @@ import type { Peer } from "./peer.ts";
 
 const PAGE_SIZE = 500;
 const PAGE_SIZE_MAX = 1_000;
+/** Folders decided in one turn of the event loop: a decision that nobody asked for before takes some 0.2 ms. */
+const FOLDERS_PER_TURN = 25;
 
 export interface VaultParts {
   readonly guard: Guard;
@@ -23,6 +25,8 @@ export interface VaultParts {
 }
 
 export function vaultService(router: Router<Peer>, { guard, secrets }: VaultParts): void {
+  const pauses = new Pauses();
+
   router.handle(METHODS.Vault.Put, (request, context) => {
     const path = parseSecretPath(request.path);
     if (request.value.length > LIMITS.secretValueBytes) throw tooLarge();
@@ -56,7 +60,9 @@ export function vaultService(router: Router<Peer>, { guard, secrets }: VaultPart
     const prefix = parseFolderPath(request.prefix);
     const after = request.pageToken === "" ? undefined : parseSecretPath(request.pageToken);
     const limit = Math.min(request.pageSize === 0 ? PAGE_SIZE : request.pageSize, PAGE_SIZE_MAX);
-    const { visible, isMore } = await listVisible(secrets, guard.granted(context), { prefix, after, limit });
+    const granted = guard.granted(context);
+    const pause = () => pauses.next(context.signal);
+    const { visible, isMore } = await listVisible({ secrets, granted, pause }, { prefix, after, limit });
     return { secrets: [...visible], nextPageToken: isMore ? (visible.at(-1)?.path ?? "") : "" };
   });
 
@@ -75,6 +81,24 @@ export function vaultService(router: Router<Peer>, { guard, secrets }: VaultPart
   });
 }
 
+/** Long walks past hidden folders let other calls run in between: one walk goes on in each turn of the event loop. */
+class Pauses {
+  #last: Promise<void> = Promise.resolve();
+
+  /** @throws what `signal` was aborted with: nobody waits for that walk any more. */
+  async next(signal: AbortSignal): Promise<void> {
+    this.#last = this.#last.then(() => new Promise<void>((resolve) => setImmediate(resolve)));
+    await this.#last;
+    signal.throwIfAborted();
+  }
+}
+
+interface Walk {
+  readonly secrets: VaultParts["secrets"];
+  readonly granted: Granted;
+  readonly pause: () => Promise<void>;
+}
+
 interface ListRequest {
   readonly prefix: FolderPath;
   readonly after: SecretPath | undefined;
@@ -86,27 +110,35 @@ interface ListRequest {
  * A folder asked for by name that shows nothing and may not be listed is a denial; the root never is.
  */
 async function listVisible(
-  secrets: VaultParts["secrets"],
-  granted: Granted,
+  { secrets, granted, pause }: Walk,
   { prefix, after, limit }: ListRequest,
 ): Promise<{ readonly visible: readonly SecretEntry[]; readonly isMore: boolean }> {
   const mayList = memoized((path: FolderPath) => granted.may("secret:list", { kind: "folder", path }));
   const visible: SecretEntry[] = [];
   let cursor = after;
+  let folder: FolderPath | undefined;
+  let foldersSincePause = 0;
   for (;;) {
     const { secrets: page, next } = await secrets.list({
       ...{ prefix, limit: PAGE_SIZE },
       ...(cursor === undefined ? {} : { after: cursor }),
     });
     for (const entry of page) {
-      if (!mayList(folderOf(entry.path))) continue;
+      const isNewFolder = folder !== folderOf(entry.path);
+      folder = folderOf(entry.path);
+      if (isNewFolder) foldersSincePause += 1;
+      if (foldersSincePause > FOLDERS_PER_TURN) {
+        foldersSincePause = 0;
+        await pause();
+      }
+      if (!mayList(folder)) continue;
       if (visible.length === limit) return { visible, isMore: true };
       visible.push(entry);
     }
     if (next === undefined) break;
     cursor = next;
-    // A long walk past hidden folders lets other calls run in between.
-    await new Promise((resolve) => setImmediate(resolve));
+    foldersSincePause = 0;
+    await pause();
   }
   if (visible.length === 0 && prefix !== "" && !mayList(prefix)) {
     throw new GatehouseError("authz.denied", "no policy permits listing this folder", {

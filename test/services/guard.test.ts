@@ -164,4 +164,35 @@ describe("the calls of one device", () => {
     for (const stream of streams) await stream.return?.();
     await settled();
   });
+
+  it("count until their handlers have ended, however short their callers' time was", async () => {
+    let release: () => void = () => undefined;
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    await using slow = await World.open(({ secrets }) => ({
+      secrets: {
+        put: (...put) => secrets.put(...put),
+        get: async (...get) => {
+          await released;
+          return await secrets.get(...get);
+        },
+        list: (input) => secrets.list(input),
+        history: (path) => secrets.history(path),
+        remove: (...remove) => secrets.remove(...remove),
+      },
+    }));
+    const hasty = Array.from({ length: LIMITS.callsPerDevice }, () =>
+      slow.call("phone", Vault.Get, { path: "shared/none" }, { timeoutMs: 10 }).catch(() => undefined),
+    );
+    await settled();
+    slow.parts.clock.advance(1_000);
+    await Promise.all(hasty);
+    await expect(slow.call("phone", Health.Ping, {})).rejects.toMatchObject({ code: "rpc.overloaded" });
+    release();
+    await settled();
+    await slow.parts.audit.sync();
+    await settled();
+    await expect(slow.call("phone", Health.Ping, {})).resolves.toBeDefined();
+  });
 });

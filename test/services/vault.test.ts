@@ -215,3 +215,55 @@ describe("the audit log", () => {
     expect(words).not.toContain("the value");
   });
 });
+
+describe("long lists", () => {
+  const hidden = 300;
+
+  /** A gatehouse with many folders that `phone` may not list, and what was decided in each turn of the event loop. */
+  async function crowded() {
+    const decided: number[] = [0];
+    const counting = await World.open(({ authorizer }) => ({
+      authorizer: {
+        decide: (request) => {
+          decided[decided.length - 1] = (decided.at(-1) ?? 0) + 1;
+          return authorizer.decide(request);
+        },
+      },
+    }));
+    for (let index = 0; index < hidden; index += 1) {
+      await counting.call("owner", Put, { path: `f${index}/x`, value: bytes("v") });
+    }
+    decided.splice(0, decided.length, 0);
+    return { counting, decided };
+  }
+
+  it("leave the event loop to others every few folders, however many walk", async () => {
+    const { counting, decided } = await crowded();
+    await using _world = counting;
+    const walks = Array.from({ length: 8 }, () => counting.call("phone", List, {}));
+    let isOver = false;
+    const over = Promise.all(walks).then(() => {
+      isOver = true;
+    });
+    while (!isOver) {
+      await new Promise((resolve) => setImmediate(resolve));
+      decided.push(0);
+    }
+    await over;
+    const [first = 0, ...later] = decided;
+    expect(first).toBeLessThanOrEqual(8 * 30);
+    expect(later.reduce((sum, count) => sum + count, 0)).toBeGreaterThan(8 * (hidden - 60));
+    expect(Math.max(...later.slice(2))).toBeLessThanOrEqual(60);
+  });
+
+  it("stop when nobody waits for them any more", async () => {
+    const { counting, decided } = await crowded();
+    await using _world = counting;
+    const walk = counting.call("phone", List, {}, { timeoutMs: 10 });
+    const outcome = walk.catch((failure: unknown) => failure);
+    counting.parts.clock.advance(1_000);
+    expect(await outcome).toMatchObject({ code: "rpc.deadline" });
+    for (let turn = 0; turn < 2 * hidden; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    expect(decided.reduce((sum, count) => sum + count, 0)).toBeLessThan(hidden / 2);
+  });
+});
