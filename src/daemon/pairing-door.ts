@@ -1,4 +1,4 @@
-import { type Clock, GatehouseError, type Logger, type Random, type UnixMs } from "../core/index.ts";
+import { type Clock, GatehouseError, LIMITS, type Logger, type Random, type UnixMs } from "../core/index.ts";
 import type { DeviceIdentity } from "../identity/index.ts";
 import {
   type Enroll,
@@ -136,12 +136,22 @@ export class PairingDoor implements Disposable {
 
   #accept(connection: QuicConnection, window: PairingWindow): void {
     this.#connections.add(connection);
-    void connection.closed.then(() => this.#connections.delete(connection));
+    // Strangers who say nothing, or stay when all is said, would keep their places from all who come later.
+    const dismiss = (reason: string) =>
+      this.#options.clock.setTimer(LIMITS.pairingProofMs, () => connection.close("limit", reason));
+    let deadline = dismiss("no pairing was begun in time");
+    void connection.closed.then(() => {
+      deadline[Symbol.dispose]();
+      this.#connections.delete(connection);
+    });
     let isTaken = false;
     connection.onStream((stream) => {
       if (isTaken) return stream.reset(0);
       isTaken = true;
-      return void this.#serve(connection, stream, window);
+      deadline[Symbol.dispose]();
+      return void this.#serve(connection, stream, window).then(() => {
+        deadline = dismiss("the pairing is over");
+      });
     });
   }
 
