@@ -65,7 +65,7 @@ export class Devices {
   /**
    * Adds a device, or renews what is known of one that joins again with the same identity key.
    * @throws GatehouseError `device.revoked`, `device.key-changed`, `device.name-taken` (by another active device),
-   * `vault.full`.
+   * `device.last-owner` (joining again as less), `vault.full`.
    */
   async add(device: NewDevice, mutation: Mutation<DeviceRow>): Promise<DeviceRow> {
     return await this.#mutations.run(LOCK, mutation, () => {
@@ -111,6 +111,8 @@ export class Devices {
         hint: "revoke the device, then pair it anew",
       });
     }
+    // Joining again takes the window's role: a window for members must not leave the gatehouse without an owner.
+    if (known !== undefined && device.role !== OWNER) this.#checkNotLastOwner(known);
     const active = [...this.#rows.values()].filter(({ state }) => state === "active");
     if (active.some(({ id, name }) => name === device.name && id !== device.id)) {
       throw new GatehouseError("device.name-taken", `another device is called ${device.name}`, {

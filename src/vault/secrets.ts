@@ -73,6 +73,8 @@ interface Head {
 
 /** Larger values lie in a record of their own, so that a history does not read them. */
 const INLINE_BYTES = 16_384;
+/** Records that one `list` looks at, removed ones included: whoever fills a folder with those must not stop the loop. */
+const SEEN_MAX = 2_000;
 const DEFAULT_CONTENT_TYPE = "application/octet-stream";
 const CONTENT_TYPE = /^[\x20-\x7e]*$/;
 const NO_HEAD: Head = {
@@ -154,7 +156,10 @@ export class Secrets {
     return { version: wanted, value, createdAt, contentType };
   }
 
-  /** Live secrets in order of path, at most `limit`; `next` is what to give as `after` for more. */
+  /**
+   * Live secrets in order of path, at most `limit`, and fewer where many were removed; `next` is what to give as
+   * `after` for more.
+   */
   async list(input: ListInput): Promise<{
     readonly secrets: readonly SecretEntry[];
     readonly next: SecretPath | undefined;
@@ -162,7 +167,12 @@ export class Secrets {
     const folder = input.prefix === undefined || input.prefix === "" ? "" : `${input.prefix}/`;
     const after = input.after !== undefined && input.after > folder ? input.after : folder;
     const secrets: SecretEntry[] = [];
+    let seen = 0;
+    let last: SecretPath | undefined;
     for (const { key, body } of pages(this.#store, "secret", { after, before: `${folder}${LAST_KEY}` })) {
+      seen += 1;
+      if (seen > SEEN_MAX) return { secrets, next: last };
+      last = key as SecretPath;
       const { latestVersion, removedThrough, createdAt, sizeBytes } = StoredSecret.decode(body);
       if (latestVersion <= removedThrough) continue;
       if (secrets.length >= input.limit) return { secrets, next: secrets.at(-1)?.path };

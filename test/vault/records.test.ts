@@ -172,6 +172,9 @@ describe("devices", () => {
     await expect(vault.devices.revoke(device().id, 1, event())).rejects.toMatchObject({
       code: "device.last-owner",
     });
+    await expect(vault.devices.add(device({ role: "member" }), event())).rejects.toMatchObject({
+      code: "device.last-owner",
+    });
     await vault.devices.add(device({ id: "c".repeat(56), name: "desk" }), event());
     const both = await Promise.allSettled([
       vault.devices.revoke(device().id, 1, event()),

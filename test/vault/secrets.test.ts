@@ -97,6 +97,19 @@ describe("secrets", () => {
     expect(await list("", "b/x")).toEqual([[], undefined]);
   });
 
+  it("are found behind thousands of removed ones, some at a time", async () => {
+    await using place = await VaultPlace.make();
+    await using vault = await place.open();
+    const paths = Array.from({ length: 2_500 }, (_, index) => `a/${String(index).padStart(4, "0")}`);
+    await Promise.all(paths.map((path) => put(vault, path, "")));
+    await Promise.all(paths.map((path) => vault.secrets.remove({ path: parseSecretPath(path) }, event())));
+    await put(vault, "b", "");
+    const first = await vault.secrets.list({ limit: 10 });
+    expect(first).toEqual({ secrets: [], next: "a/1999" });
+    const second = await vault.secrets.list({ limit: 10, after: parseSecretPath(String(first.next)) });
+    expect(second).toMatchObject({ secrets: [{ path: "b" }], next: undefined });
+  });
+
   it("refuse a value above the limit and take one at it", async () => {
     await using place = await VaultPlace.make();
     await using vault = await place.open();
