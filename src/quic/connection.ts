@@ -14,6 +14,8 @@ const SMALL_WRITE_BYTES = 16_384;
 const PACKETS_PER_EVENT_DRAIN = 64;
 /** Transport codes from here on are TLS alerts (RFC 9001 §4.8): the packet decrypted, what it said was refused. */
 const TLS_ALERT_BASE = 0x100;
+/** Streams taken past one that has not come: seconds of calls behind a lost packet, never a hole left on purpose. */
+const STREAMS_AHEAD_MAX = 16_384;
 /** Timers closer together than this are not worth arming anew. */
 const TIMER_SLACK_MS = 1;
 
@@ -274,6 +276,10 @@ export class QuicConnection {
   #acceptOutOfOrder(): void {
     for (const id of this.#native.readable()) {
       if (id < this.#nextPeerStream || this.#streams.has(id) || this.#acceptedAhead.has(id)) continue;
+      if (this.#acceptedAhead.size >= STREAMS_AHEAD_MAX) {
+        this.close("limit", "a stream before thousands of others never came");
+        return;
+      }
       this.#acceptedAhead.add(id);
       this.#accept(id);
     }
