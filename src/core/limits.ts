@@ -46,6 +46,8 @@ export const LIMITS = {
   streamWindowBytes: 262_144,
   /** Bytes queued on one stream for a slow reader before `write` answers false. */
   streamWriteHighWaterBytes: 262_144,
+  /** The same on all streams of a connection together: what a peer that reads nothing may leave lying for free. */
+  connectionWriteHighWaterBytes: 4_194_304,
   connections: 4_096,
   connectionsPerDevice: 32,
   handshakesPerSource: 64,

@@ -100,6 +100,7 @@ export class QuicConnection {
       native: options.native,
       logger: options.logger,
       scratch: options.scratch,
+      queuedBytes: 0,
       wantsFlush: (stream) => this.#wantsFlush(stream),
       wantsRead: (stream) => this.#wantsRead(stream),
       forget: (stream) => this.#forget(stream),

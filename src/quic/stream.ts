@@ -18,6 +18,8 @@ export interface StreamHost {
   readonly logger: Logger;
   /** Read buffer shared by all streams: lent to one `data` call at a time. */
   readonly scratch: Buffer;
+  /** Bytes queued on all streams of the connection; kept by the streams. */
+  queuedBytes: number;
   /** The stream has something to write. */
   wantsFlush(stream: QuicStream): void;
   /** The stream may have something to read again. */
@@ -61,17 +63,20 @@ export class QuicStream {
 
   /**
    * Queues `bytes` (taken, not copied); `fin` ends our side.
-   * False: more than `LIMITS.streamWriteHighWaterBytes` wait; `drain` says when to go on.
+   * False: more than `LIMITS.streamWriteHighWaterBytes` wait, or too much on all streams together; `drain` says when
+   * to go on.
    */
   write(bytes: Uint8Array, fin: boolean): boolean {
     if (this.#isDead || this.#sending === "done" || this.#isFinQueued) return true;
     if (bytes.length > 0) this.#queue.push(bytes);
-    this.#queuedBytes += bytes.length;
+    this.#count(bytes.length);
     this.#isFinQueued = fin;
     this.#host.wantsFlush(this);
-    if (this.#queuedBytes < LIMITS.streamWriteHighWaterBytes) return true;
-    this.#owesDrain = true;
-    return false;
+    const isLow =
+      this.#queuedBytes < LIMITS.streamWriteHighWaterBytes &&
+      this.#host.queuedBytes < LIMITS.connectionWriteHighWaterBytes;
+    if (!isLow) this.#owesDrain = true;
+    return isLow;
   }
 
   /** Stops delivery: the peer may send one window more, then waits. */
@@ -159,7 +164,7 @@ export class QuicStream {
     for (let chunk = this.#queue[0]; chunk !== undefined; chunk = this.#queue[0]) {
       const isLast = this.#isFinQueued && this.#queue.length === 1;
       const taken = this.#host.native.streamSend(id, chunk, isLast) ?? 0;
-      this.#queuedBytes -= taken;
+      this.#count(-taken);
       if (taken < chunk.length) {
         this.#queue[0] = chunk.subarray(taken);
         return false;
@@ -172,6 +177,11 @@ export class QuicStream {
       this.#sending = "done";
     }
     return true;
+  }
+
+  #count(bytes: number): void {
+    this.#queuedBytes += bytes;
+    this.#host.queuedBytes += bytes;
   }
 
   #drained(): void {
@@ -214,7 +224,7 @@ export class QuicStream {
   #end(): void {
     this.#isDead = true;
     this.#queue = [];
-    this.#queuedBytes = 0;
+    this.#count(-this.#queuedBytes);
     this.#host.forget(this);
   }
 
