@@ -5,8 +5,12 @@ import { formatAddress, type SocketAddress } from "./address.ts";
 
 const SOCKET_BUFFER_BYTES = 4_194_304;
 const PACKET_BUFFER_BYTES = 1_500;
-/** Buffers kept for reuse, and sends under way before the connections wait for the kernel. */
-const POOL_SIZE_MAX = 512;
+/** Buffers kept for reuse. */
+const POOL_SIZE_MAX = 64;
+/** Sends that wait for the kernel before the connections wait too. */
+const QUEUED_SENDS_MAX = 512;
+/** A kernel that takes nothing for so many turns of the event loop is not waited for any longer. */
+const CLOSE_TURNS_MAX = 1_000;
 
 export type OnDatagram = (datagram: Buffer, from: SocketAddress) => void;
 
@@ -16,8 +20,6 @@ export class UdpSocket implements AsyncDisposable {
   readonly #socket: Socket;
   readonly #isConnected: boolean;
   readonly #pool: Buffer[] = [];
-  readonly #idle: (() => void)[] = [];
-  #underWay = 0;
   #isClosed = false;
 
   private constructor(socket: Socket, isConnected: boolean) {
@@ -56,7 +58,7 @@ export class UdpSocket implements AsyncDisposable {
 
   /** True when so many sends wait for the kernel that the caller should come back later. */
   get isCongested(): boolean {
-    return this.#underWay >= POOL_SIZE_MAX;
+    return this.#socket.getSendQueueCount() >= QUEUED_SENDS_MAX;
   }
 
   /** An empty packet buffer; give it back by `send` or `release`. */
@@ -68,33 +70,29 @@ export class UdpSocket implements AsyncDisposable {
     if (this.#pool.length < POOL_SIZE_MAX) this.#pool.push(buffer);
   }
 
-  /** Takes `buffer` (from `acquire`) until the kernel has its first `length` bytes. Losses are the network's business. */
+  /** Takes `buffer` (from `acquire`), of which its first `length` bytes are sent. Losses are the network's business. */
   send(buffer: Buffer, length: number, to: SocketAddress): void {
     if (this.#isClosed) return;
-    this.#underWay += 1;
-    const done = (): void => this.#sent(buffer);
     try {
-      if (this.#isConnected) this.#socket.send(buffer, 0, length, done);
-      else this.#socket.send(buffer, 0, length, to.port, to.host, done);
+      if (this.#isConnected) this.#socket.send(buffer, 0, length);
+      else this.#socket.send(buffer, 0, length, to.port, to.host);
     } catch {
-      // An address that Node will not send to: a datagram lost. Left counted, a few hundred would stop every send.
-      done();
+      // An address that Node will not send to: a datagram lost.
     }
+    // Node hands a datagram to the kernel at once when it can. A callback for each would cost a tick and a closure; only
+    // a buffer that had to queue is not ours to use again.
+    if (this.#socket.getSendQueueCount() === 0) this.release(buffer);
   }
 
-  /** Waits for the sends under way, so that a close frame leaves before the socket does. */
+  /** Waits for the sends that queue, so that a close frame leaves before the socket does. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#isClosed) return;
-    if (this.#underWay > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    for (let turn = 0; turn < CLOSE_TURNS_MAX && !this.#isClosed; turn += 1) {
+      if (this.#socket.getSendQueueCount() === 0) break;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
     if (this.#isClosed) return;
     this.#isClosed = true;
     await new Promise<void>((resolve) => this.#socket.close(resolve));
-  }
-
-  #sent(buffer: Buffer): void {
-    this.#underWay -= 1;
-    this.release(buffer);
-    if (this.#underWay === 0) for (const wake of this.#idle.splice(0)) wake();
   }
 }
 

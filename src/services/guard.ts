@@ -36,17 +36,19 @@ export interface Granted {
 }
 
 /** Calls that are counted in the log, not listed: they change and show nothing. */
-const COUNTED: ReadonlySet<Action> = new Set<Action>(["gatehouse:ping"]);
+const COUNTED: ReadonlyMap<string, Action> = new Map([["/gatehouse.v1.Health/Ping", "gatehouse:ping"]]);
 /** Calls that decide for themselves, folder by folder. */
 const SELF_DECIDED: ReadonlySet<string> = new Set(["/gatehouse.v1.Vault/List"]);
 
 export class Guard {
   readonly #options: GuardOptions;
+  readonly #gatehouse: Resource;
   readonly #granted = new WeakMap<CallContext<Peer>, GrantedCall>();
-  readonly #callsByDevice = new Map<string, number>();
+  readonly #loads = new Map<string, Load>();
 
   constructor(options: GuardOptions) {
     this.#options = options;
+    this.#gatehouse = { kind: "gatehouse", id: options.subjects.gatehouseId };
   }
 
   /** Outermost first. */
@@ -65,43 +67,23 @@ export class Guard {
   }
 
   #limit<Answer>(context: CallContext<Peer>, next: () => Awaitable<Answer>): Awaitable<Answer> {
-    const { deviceId } = context.peer;
-    const inFlight = this.#callsByDevice.get(deviceId) ?? 0;
-    if (inFlight >= LIMITS.callsPerDevice) {
+    const load = this.#loadOf(context.peer.deviceId);
+    if (load.calls >= LIMITS.callsPerDevice) {
       throw new GatehouseError("rpc.overloaded", `this device has ${LIMITS.callsPerDevice} calls in flight`, {
         retryAfterMs: 1_000,
       });
     }
-    this.#callsByDevice.set(deviceId, inFlight + 1);
-    return this.#occupied(deviceId, context, next);
+    load.calls += 1;
+    return occupy(load, context, next);
   }
 
-  /** A call holds its place until it has ended and its handler too: a short deadline must not buy work without end. */
-  #occupied<Answer>(
-    deviceId: string,
-    context: CallContext<Peer>,
-    next: () => Awaitable<Answer>,
-  ): Awaitable<Answer> {
-    let unfinished = 2;
-    const finish = (): void => {
-      unfinished -= 1;
-      if (unfinished === 0) this.#leave(deviceId);
-    };
-    context.onEnd(finish);
-    let answer: Awaitable<Answer> | undefined;
-    try {
-      answer = next();
-      return answer;
-    } finally {
-      if (answer instanceof Promise) answer.then(finish, finish);
-      else finish();
-    }
-  }
-
-  #leave(deviceId: string): void {
-    const left = (this.#callsByDevice.get(deviceId) ?? 1) - 1;
-    if (left === 0) this.#callsByDevice.delete(deviceId);
-    else this.#callsByDevice.set(deviceId, left);
+  /** Kept for good: there are no more of them than paired devices. */
+  #loadOf(deviceId: string): Load {
+    const known = this.#loads.get(deviceId);
+    if (known !== undefined) return known;
+    const load = { calls: 0 };
+    this.#loads.set(deviceId, load);
+    return load;
   }
 
   #authorize<Answer>(
@@ -109,13 +91,21 @@ export class Guard {
     request: unknown,
     next: () => Awaitable<Answer>,
   ): Awaitable<Answer> {
+    if (this.#isCounted(context)) return next();
     const call = this.#judge(context, request);
-    if (COUNTED.has(call.subject.action) && call.isAllowed) {
-      this.#options.audit.count(call.subject.action);
-      return next();
-    }
     this.#granted.set(context, call);
     return this.#recorded(call, context, next);
+  }
+
+  /** Decides a call that is counted in the log, not listed, without what a record would need: pings are many. */
+  #isCounted(context: CallContext<Peer>): boolean {
+    const action = COUNTED.get(context.method.path);
+    const facts = action === undefined ? undefined : context.peer.facts();
+    if (action === undefined || facts === undefined) return false;
+    const decision = decide(this.#options, context, facts, { action, resource: this.#gatehouse });
+    if (decision.kind !== "allow") return false;
+    this.#options.audit.count(action);
+    return true;
   }
 
   /** @throws device.revoked; what the subject finds wrong with the request. */
@@ -140,7 +130,7 @@ export class Guard {
     base: Omit<GrantedCallParts, "subject" | "isAboutDevice">,
     failure: GatehouseError,
   ): GrantedCall {
-    const resource: Resource = { kind: "gatehouse", id: this.#options.subjects.gatehouseId };
+    const resource = this.#gatehouse;
     const call = new GrantedCall({
       ...base,
       subject: { action: "device:list", resource },
@@ -240,19 +230,59 @@ class GrantedCall implements Granted {
     };
   }
 
-  #decide({ action, resource }: Subject): Decision {
+  #decide(subject: Subject): Decision {
     const { context, facts, options } = this.#parts;
-    const { peer, isEarlyData } = context;
-    return options.authorizer.decide({
-      principal: { deviceId: peer.deviceId, ...facts },
-      action,
-      resource,
-      context: {
-        wire: peer.wire,
-        timeMs: options.clock.now(),
-        isEarlyData,
-        remoteAddress: peer.remoteAddress(),
-      },
-    });
+    return decide(options, context, facts, subject);
   }
+}
+
+function decide(
+  { authorizer, clock }: GuardOptions,
+  { peer, isEarlyData }: CallContext<Peer>,
+  { name, role }: { readonly name: string; readonly role: string },
+  { action, resource }: Subject,
+): Decision {
+  const { deviceId, wire } = peer;
+  return authorizer.decide({
+    principal: { deviceId, name, role },
+    action,
+    resource,
+    context: { wire, timeMs: clock.now(), isEarlyData, remoteAddress: peer.remoteAddress() },
+  });
+}
+
+/** A device's calls in flight. */
+interface Load {
+  calls: number;
+}
+
+/**
+ * Runs `next` on a place of `load`. The call holds it until it has ended and its handler too: a short deadline must not
+ * buy work without end. What is answered at once gives it back at once.
+ */
+function occupy<Answer>(
+  load: Load,
+  context: CallContext<Peer>,
+  next: () => Awaitable<Answer>,
+): Awaitable<Answer> {
+  let answer: Awaitable<Answer>;
+  try {
+    answer = next();
+  } catch (failure) {
+    load.calls -= 1;
+    throw failure;
+  }
+  if (!(answer instanceof Promise) && context.method.kind === "unary") {
+    load.calls -= 1;
+    return answer;
+  }
+  let unfinished = 2;
+  const finish = (): void => {
+    unfinished -= 1;
+    if (unfinished === 0) load.calls -= 1;
+  };
+  context.onEnd(finish);
+  if (answer instanceof Promise) answer.then(finish, finish);
+  else finish();
+  return answer;
 }
