@@ -1,6 +1,6 @@
 import { DeviceCa } from "../ca/index.ts";
 import { GatehouseError, LIMITS, Resources } from "../core/index.ts";
-import { checkPrivate, ensurePrivateDir, type HomeLayout, homeLayout, lockHome } from "../files/index.ts";
+import { checkPrivateTree, ensurePrivateDir, type HomeLayout, homeLayout, lockHome } from "../files/index.ts";
 import { type DeviceId, DeviceIdentity } from "../identity/index.ts";
 import { formatAddress, type SocketAddress } from "../quic/index.ts";
 import type { Router } from "../rpc/index.ts";
@@ -122,7 +122,7 @@ async function openHome(layout: HomeLayout, options: DaemonOptions, resources: R
 
 async function checkHome(layout: HomeLayout): Promise<void> {
   try {
-    await checkPrivate(layout.root);
+    await checkPrivateTree(layout.root);
   } catch (failure) {
     if (failure instanceof GatehouseError && failure.code === "file.not-found") throw notInitialized();
     throw failure;

@@ -1,7 +1,7 @@
 import { lstat, mkdir, open, readdir, stat, unlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { geteuid } from "node:process";
-import { GatehouseError, type UnixMs } from "../core/index.ts";
+import { GatehouseError, isGatehouseError, type UnixMs } from "../core/index.ts";
 import { errnoOf, withFile } from "./failures.ts";
 
 const PRIVATE_DIR_MODE = 0o700;
@@ -44,6 +44,24 @@ export async function checkPrivate(path: string): Promise<void> {
     throw new GatehouseError("home.bad-permissions", `${path} is open to other users`, {
       hint: `chmod ${mode} ${path}`,
     });
+  }
+}
+
+/**
+ * `checkPrivate` for `path` and everything in it. What goes away meanwhile is passed over: other processes replace
+ * files by renaming.
+ *
+ * @throws home.bad-permissions with the command that mends it. @throws file.not-found for `path` itself, file.io
+ */
+export async function checkPrivateTree(path: string): Promise<void> {
+  await checkPrivate(path);
+  for (const entry of await withFile(path, () => readdir(path, { withFileTypes: true }))) {
+    const inner = join(path, entry.name);
+    try {
+      await (entry.isDirectory() ? checkPrivateTree(inner) : checkPrivate(inner));
+    } catch (failure) {
+      if (!isGatehouseError(failure, "file.not-found")) throw failure;
+    }
   }
 }
 

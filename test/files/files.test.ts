@@ -16,6 +16,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { unixMs, utf8 } from "../../src/core/index.ts";
 import {
   checkPrivate,
+  checkPrivateTree,
   createOnce,
   ensurePrivateDir,
   homeLayout,
@@ -82,6 +83,31 @@ describe("private directories", () => {
     const path = fresh();
     await writeAtomic(path, utf8("x"));
     await expect(ensurePrivateDir(join(path, "below"))).rejects.toMatchObject({ code: "file.io" });
+  });
+});
+
+describe("a private tree", () => {
+  it("is refused for any one file or directory that is open to others, named with what mends it", async () => {
+    const path = fresh();
+    await ensurePrivateDir(join(path, "a", "b"));
+    await writeAtomic(join(path, "a", "b", "file"), utf8("x"));
+    await checkPrivateTree(path);
+    for (const [inner, mode] of [
+      ["a", 0o700],
+      ["a/b", 0o700],
+      ["a/b/file", 0o600],
+    ] as const) {
+      const open = join(path, inner);
+      await chmod(open, mode | 0o040);
+      await expect(checkPrivateTree(path)).rejects.toMatchObject({
+        code: "home.bad-permissions",
+        hint: `chmod ${mode.toString(8)} ${open}`,
+      });
+      await chmod(open, mode);
+    }
+    await symlink(dir, join(path, "link"));
+    await expect(checkPrivateTree(path)).rejects.toMatchObject({ code: "home.bad-permissions" });
+    await expect(checkPrivateTree(fresh())).rejects.toMatchObject({ code: "file.not-found" });
   });
 });
 
