@@ -91,12 +91,12 @@ function parseKeyFile(file: Uint8Array, vaultId: string): Uint8Array {
   const body = file.subarray(0, FILE_BYTES - CHECK_BYTES);
   const check = sha256(body).subarray(0, CHECK_BYTES);
   if (file.length !== FILE_BYTES || !equalBytes(file.subarray(body.length), check)) {
-    throw new GatehouseError("file.damaged", "the key file is damaged", {
+    throw new GatehouseError("file.damaged", `the key file of vault ${vaultId} is damaged`, {
       hint: "nothing was changed; restore the key file from a copy",
     });
   }
   if (!equalBytes(file.subarray(MAGIC.length, MAGIC.length + ID_BYTES), fromHex(vaultId))) {
-    throw new GatehouseError("vault.wrong-key", "the key file belongs to another vault", {
+    throw new GatehouseError("vault.wrong-key", `the key file of vault ${vaultId} belongs to another one`, {
       hint: "nothing was changed; point the gatehouse at the key this vault was made with",
     });
   }
