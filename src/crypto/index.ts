@@ -2,6 +2,7 @@ export {
   type AeadContext,
   aeadOpen,
   aeadSeal,
+  openerOf,
   openOnce,
   SEALED_OVERHEAD_BYTES,
   type SealContext,

@@ -212,17 +212,32 @@ export class ServerCall<Peer> implements StreamSink, Expiring {
       this.#settle(answer);
       return;
     }
-    answer.then(
-      (settled) => this.#settle(settled),
-      (failure) => this.fail(failure),
-    );
+    answer
+      .then(
+        (settled) => this.#settle(settled),
+        (failure) => this.fail(failure),
+      )
+      .catch((failure: unknown) => this.#broken(failure));
     if (this.#state === "running") this.#watch();
+  }
+
+  /** A bug of ours in answering: it costs this call, never the process. */
+  #broken(failure: unknown): void {
+    this.#host.failed(this.#route?.method, failure);
+    try {
+      this.#abandon(
+        new GatehouseError("rpc.internal", "the gatehouse failed", { cause: failure }),
+        RESET.internal,
+      );
+    } catch (again) {
+      this.#host.failed(this.#route?.method, again);
+    }
   }
 
   #settle(answer: Answer): void {
     if (this.#state !== "running") return;
     if (!(answer instanceof Uint8Array)) {
-      void this.#pump(answer);
+      this.#pump(answer).catch((failure: unknown) => this.#broken(failure));
       if (this.#state === "running") this.#watch();
       return;
     }

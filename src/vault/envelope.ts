@@ -1,6 +1,6 @@
 import { createSecretKey, type KeyObject } from "node:crypto";
 import { ByteReader, ByteWriter, concat, fromHex, type Random, utf8 } from "../core/index.ts";
-import { LABELS, openOnce, SEALED_OVERHEAD_BYTES, sealOnce, sha256 } from "../crypto/index.ts";
+import { LABELS, openerOf, openOnce, SEALED_OVERHEAD_BYTES, sealOnce, sha256 } from "../crypto/index.ts";
 
 /**
  * A secret's value under its own data key (DEK), and that key under the vault's key-encryption key (KEK).
@@ -117,14 +117,14 @@ export function unwrapKey(kek: Kek, binding: Uint8Array, wrappedKey: Uint8Array)
   }
 }
 
-/** The value, the caller's to wipe; `undefined` when anything differs from what was sealed. */
-export function openValue(
+/** What opens the value, each time into bytes of the caller's own; either is `undefined` when anything differs from what was sealed. */
+export function valueOpener(
   dek: KeyObject,
   binding: Uint8Array,
   sealedValue: Uint8Array,
-): Uint8Array | undefined {
+): (() => Uint8Array | undefined) | undefined {
   if (sealedValue.length < VALUE_OVERHEAD_BYTES || !startsRight(sealedValue, VALUE_MAGIC)) return undefined;
-  return openOnce({
+  return openerOf({
     key: dek,
     label: LABELS.vaultValue,
     header: sealedValue.subarray(0, VALUE_HEADER_BYTES),

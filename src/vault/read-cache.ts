@@ -1,11 +1,11 @@
-import type { KeyObject } from "node:crypto";
 import { LIMITS } from "../core/index.ts";
 
-/** What it takes to open a value again without unwrapping its key. */
+/** A value with what it takes to open it again, still sealed. */
 export interface Readable {
-  readonly key: KeyObject;
-  readonly binding: Uint8Array;
-  readonly sealedValue: Uint8Array;
+  /** Into bytes of the caller's own; `undefined` when the record does not open. */
+  readonly open: () => Uint8Array | undefined;
+  /** What it holds on to. */
+  readonly sizeBytes: number;
   readonly createdAt: number;
   readonly contentType: string;
 }
@@ -28,7 +28,7 @@ export class ReadCache {
   set(key: string, readable: Readable): void {
     this.delete(key);
     this.#versions.set(key, readable);
-    this.#sizeBytes += readable.sealedValue.length;
+    this.#sizeBytes += readable.sizeBytes;
     for (const oldest of this.#versions.keys()) {
       if (this.#sizeBytes <= LIMITS.vaultCachedBytes && this.#versions.size <= LIMITS.vaultCachedKeys) break;
       this.delete(oldest);
@@ -36,7 +36,7 @@ export class ReadCache {
   }
 
   delete(key: string): void {
-    this.#sizeBytes -= this.#versions.get(key)?.sealedValue.length ?? 0;
+    this.#sizeBytes -= this.#versions.get(key)?.sizeBytes ?? 0;
     this.#versions.delete(key);
   }
 

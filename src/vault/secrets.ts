@@ -1,7 +1,7 @@
 import { type Clock, GatehouseError, LIMITS, type Random } from "../core/index.ts";
 import { gatehouse } from "../gen/index.ts";
 import { damaged } from "./damage.ts";
-import { bindingOf, hashOf, openValue, type Place, sealEnvelope, termOf, unwrapKey } from "./envelope.ts";
+import { bindingOf, hashOf, type Place, sealEnvelope, termOf, unwrapKey, valueOpener } from "./envelope.ts";
 import { conflict } from "./failures.ts";
 import type { Keyring } from "./keyring.ts";
 import type { Mutation, Mutations } from "./mutations.ts";
@@ -150,7 +150,7 @@ export class Secrets {
     const wanted = version ?? this.#liveVersion(path);
     if (version !== undefined) this.#checkReadable(path, version);
     const readable = this.#cache.get(versionKey(path, wanted)) ?? this.#open(path, wanted);
-    const value = openValue(readable.key, readable.binding, readable.sealedValue);
+    const value = readable.open();
     if (value === undefined) throw recordDamaged();
     const { createdAt, contentType } = readable;
     return { version: wanted, value, createdAt, contentType };
@@ -249,7 +249,9 @@ export class Secrets {
     const inline = stored.sealedValue.length > 0 ? stored.sealedValue : undefined;
     const sealedValue = inline ?? this.#store.get("value", key)?.body;
     if (sealedValue === undefined) throw recordDamaged();
-    const readable = { key: dek, binding, createdAt, contentType, sealedValue: sealedValue.slice() };
+    const open = valueOpener(dek, binding, sealedValue.slice());
+    if (open === undefined) throw recordDamaged();
+    const readable = { open, sizeBytes: sealedValue.length, createdAt, contentType };
     this.#cache.set(key, readable);
     return readable;
   }
