@@ -2,8 +2,9 @@
  * The gatehouses a home has paired with, in `remotes.json`. Everything in it is public or a pin; the private keys stay in
  * `identity/`. Changed by atomic rename, so that commands may run beside each other.
  */
+import { dirname } from "node:path";
 import { GatehouseError, isGatehouseError, LIMITS, type UnixMs, unixMs } from "../core/index.ts";
-import { homeLayout, readSmallFile, writeAtomic } from "../files/index.ts";
+import { checkPrivate, homeLayout, readSmallFile, writeAtomic } from "../files/index.ts";
 import { type DeviceId, deviceIdOf, isDeviceId } from "../identity/index.ts";
 import { parseAddress } from "./address.ts";
 
@@ -43,7 +44,7 @@ export class Remotes {
     return new Remotes(homeLayout(home).remotesFile);
   }
 
-  /** In the order they were paired. */
+  /** In the order they were paired. @throws home.bad-permissions, file.damaged, like everything here */
   async list(): Promise<readonly (Remote & { readonly isDefault: boolean })[]> {
     const document = await this.#read();
     const standard = defaultOf(document);
@@ -121,6 +122,9 @@ export class Remotes {
   async #read(): Promise<Document> {
     let bytes: Uint8Array;
     try {
+      // Who can write here decides whom this home trusts.
+      await checkPrivate(dirname(this.#path));
+      await checkPrivate(this.#path);
       bytes = await readSmallFile(this.#path);
     } catch (failure) {
       if (isGatehouseError(failure, "file.not-found")) return { default: undefined, remotes: [] };
