@@ -1,4 +1,4 @@
-import { chmod, cp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdir, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { LIMITS, Resources, utf8 } from "../../src/core/index.ts";
@@ -130,13 +130,55 @@ describe("a bad home", () => {
     expect(await idle.outcome(["init"])).toEqual({ exit: 7, code: "home.already-initialized" });
   });
 
-  it("is refused when others may read it", async () => {
+  it("is refused when others may read it, or any file or directory in it, with the chmod that mends it", async () => {
     const copy = await copyOf(idle);
-    await chmod(copy.home, 0o755);
-    expect(await copy.outcome(SERVE)).toEqual({ exit: 7, code: "home.bad-permissions" });
-    await chmod(copy.home, 0o700);
+    for (const [place, mode] of [
+      [".", 0o700],
+      ["boot", 0o600],
+      ["ca", 0o700],
+      ["identity/owner.json", 0o600],
+      ["vault/header", 0o600],
+    ] as const) {
+      const path = join(copy.home, place);
+      await chmod(path, mode | 0o055);
+      const result = await copy.run([...SERVE, "--json"]);
+      expect({ exit: result.exitCode, code: result.errorCode }).toEqual({
+        exit: 7,
+        code: "home.bad-permissions",
+      });
+      expect(result.stdout.toString()).toContain(`chmod ${mode.toString(8)} ${path}`);
+      await chmod(path, mode);
+    }
     await using served = await copy.serve();
     expect(served.isRunning).toBe(true);
+  });
+
+  it("is refused by the commands that ask its own daemon, too, which serves on", async () => {
+    const answers: unknown[] = [];
+    await chmod(install.home, 0o755);
+    for (const args of [["status"], ["vault", "get", "shared/a"], ["remote", "ls"]]) {
+      const result = await install.run([...args, "--json"]);
+      const hasHint = result.stdout.toString().includes(`chmod 700 ${install.home}`);
+      answers.push({ exit: result.exitCode, code: result.errorCode, hasHint });
+    }
+    await chmod(install.home, 0o700);
+    expect(answers).toEqual(Array(3).fill({ exit: 7, code: "home.bad-permissions", hasHint: true }));
+    expect(await install.json(["status"])).toMatchObject({ state: "serving" });
+  });
+
+  it("gets 9 where what its commands read of it does not parse", async () => {
+    for (const file of ["endpoint.json", "identity/owner.json", "identity/identity.key"]) {
+      const path = join(install.home, file);
+      const bytes = await readFile(path);
+      await writeFile(path, bytes.subarray(0, bytes.length >> 1));
+      expect({ file, exit: (await install.outcome(["status"])).exit }).toEqual({ file, exit: 9 });
+      await writeFile(path, bytes);
+    }
+    await using paired = await Install.create();
+    await mkdir(paired.home, { mode: 0o700 });
+    await writeFile(join(paired.home, "remotes.json"), "{", { mode: 0o600 });
+    expect(await paired.outcome(["remote", "ls"])).toEqual({ exit: 9, code: "file.damaged" });
+    expect(await install.json(["status"])).toMatchObject({ state: "serving" });
   });
 
   it("is refused as sealed without its key-encryption key", async () => {

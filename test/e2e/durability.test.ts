@@ -13,6 +13,8 @@ import { valueFor, WRITER_PATH } from "../support/writer-process.ts";
 
 const WRITERS = 4;
 const ACKNOWLEDGED = 200;
+/** Puts by the command line: each a process of its own. */
+const COMMANDS = 24;
 const FLIPS_PER_FILE = 4;
 
 const resources = new Resources();
@@ -50,6 +52,14 @@ function acknowledgements(writers: readonly ChildProcess[], count: number) {
   return { paths, enough };
 }
 
+function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve: () => void = () => undefined;
+  const promise = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}
+
 beforeAll(async () => {
   install = resources.use(await Install.create());
 });
@@ -85,6 +95,40 @@ describe("an acknowledged put", () => {
     expect(paths.length).toBeGreaterThanOrEqual(ACKNOWLEDGED);
     expect(lost).toEqual([]);
     expect(new Set(paths.map((path) => path.split("/")[1])).size).toBe(WRITERS);
+    expect(await again.stop("SIGKILL")).toBeNull();
+  }, 60_000);
+
+  it("of the command line survives kill -9 in the middle of four loops of it", async () => {
+    const daemon = resources.use(await install.serve(["--init"]));
+    const done: string[] = [];
+    const { promise: enough, resolve } = deferred();
+    /** Puts one after the other, each a process, until the first that fails. */
+    const loop = async (prefix: string): Promise<unknown> => {
+      for (let index = 0; ; index += 1) {
+        const path = `${prefix}/${index}`;
+        const put = await install.run(["vault", "put", path, "--timeout", "3s"], valueFor(path));
+        if (put.exitCode !== 0) return put.exitCode;
+        done.push(path);
+        if (done.length === COMMANDS) resolve();
+      }
+    };
+    const loops = Array.from({ length: WRITERS }, (_, index) => loop(`cli/w${index}`));
+    await enough;
+    expect(await daemon.stop("SIGKILL")).toBeNull();
+    // Not there, or it is not known whether it was stored; never a success.
+    for (const exit of await Promise.all(loops)) expect([6, 12]).toContain(exit);
+
+    await using again = await install.serve();
+    await using door = await OwnerDoor.open(install.home, again.port);
+    for (const path of done) {
+      const { value, version } = await door.call(METHODS.Vault.Get, { path });
+      expect({ path, version, isSame: Buffer.from(value).equals(valueFor(path)) }).toEqual({
+        ...{ path, version: 1, isSame: true },
+      });
+    }
+    expect(new Set(done.map((path) => path.split("/")[1])).size).toBe(WRITERS);
+    const [first = ""] = done;
+    expect((await install.run(["vault", "get", first])).stdout.equals(valueFor(first))).toBe(true);
     expect(await again.stop("SIGKILL")).toBeNull();
   }, 60_000);
 
