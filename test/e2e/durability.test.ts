@@ -14,7 +14,7 @@ import { valueFor, WRITER_PATH } from "../support/writer-process.ts";
 const WRITERS = 4;
 const ACKNOWLEDGED = 200;
 /** Puts by the command line: each a process of its own. */
-const COMMANDS = 24;
+const COMMANDS = 16;
 const FLIPS_PER_FILE = 4;
 
 const resources = new Resources();
