@@ -2,7 +2,7 @@ import { DeviceCa } from "../ca/index.ts";
 import { GatehouseError, LIMITS, Resources } from "../core/index.ts";
 import { checkPrivateTree, ensurePrivateDir, type HomeLayout, homeLayout, lockHome } from "../files/index.ts";
 import { type DeviceId, DeviceIdentity } from "../identity/index.ts";
-import { formatAddress, type SocketAddress } from "../quic/index.ts";
+import { dialable, formatAddress, type SocketAddress } from "../quic/index.ts";
 import type { Router } from "../rpc/index.ts";
 import type { Peer } from "../services/index.ts";
 import { type BootRecord, readBootRecord } from "./boot-record.ts";
@@ -32,7 +32,7 @@ export interface DaemonReady {
   readonly deviceId: DeviceId;
   /** SHA-256 of the identity key, hex. */
   readonly fingerprint: string;
-  /** HOST:PORT. */
+  /** HOST:PORT to dial; for a wildcard the first address of this machine that others can see. */
   readonly quic: string;
 }
 
@@ -73,8 +73,9 @@ export class Daemon implements AsyncDisposable {
       resources,
     );
     await renewOwner(layout, boot, identity, ca);
-    const quic = formatAddress(server.address);
-    resources.use(await publishEndpoint(layout, quic, options.pid));
+    const quic = formatAddress(dialable(server.address, "network"));
+    const here = formatAddress(dialable(server.address, "this-machine"));
+    resources.use(await publishEndpoint(layout, here, options.pid));
     options.logger.info("ready", { quic });
     const ready = { name: boot.name, deviceId: identity.id, fingerprint: identity.fingerprint, quic };
     return new Daemon({ ready, router, pairing, resources: resources.move() });

@@ -4,7 +4,13 @@ import { certificatePem } from "../certs/index.ts";
 import { invariant, type Resources } from "../core/index.ts";
 import { type DeviceId, type DeviceIdentity, parseDeviceId } from "../identity/index.ts";
 import { PairingLimiter } from "../pairing/index.ts";
-import { formatAddress, type QuicConnection, QuicServer, type SocketAddress } from "../quic/index.ts";
+import {
+  dialable,
+  formatAddress,
+  type QuicConnection,
+  QuicServer,
+  type SocketAddress,
+} from "../quic/index.ts";
 import type { Router } from "../rpc/index.ts";
 import { createRouter, type Peer } from "../services/index.ts";
 import type { DeviceRow } from "../vault/index.ts";
@@ -109,7 +115,7 @@ async function openRouter(
     },
     health: {
       ...{ name: boot.name, deviceId: identity.id, fingerprint: identity.fingerprint, version },
-      quic: () => formatAddress(server().address),
+      quic: () => formatAddress(dialable(server().address, "network")),
       activeDevices: () => registry.activeCount,
       state: () => vault.state,
     },

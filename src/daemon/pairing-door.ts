@@ -13,6 +13,7 @@ import {
 } from "../pairing/index.ts";
 import {
   type Admission,
+  dialable,
   formatAddress,
   type QuicConnection,
   type QuicServer,
@@ -128,7 +129,7 @@ export class PairingDoor implements Disposable {
   #uri({ uriSecret }: PairingWindow): string {
     const { identity, server } = this.#options;
     return formatPairingUri({
-      address: formatAddress(server().address),
+      address: formatAddress(dialable(server().address, "network")),
       gatehouseId: identity.id,
       secret: uriSecret,
     });

@@ -1,5 +1,6 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
+import { networkInterfaces } from "node:os";
 import { GatehouseError } from "../core/index.ts";
 
 /** An IP address and a UDP port. The native binding takes exactly this shape. */
@@ -26,6 +27,24 @@ export async function resolveAddress({ host, port }: SocketAddress): Promise<Soc
       cause,
     });
   }
+}
+
+/**
+ * What to dial for a socket that is bound to `bound`: itself, or for a wildcard an address of this machine, the first that
+ * others can see or, for `this-machine`, the loopback one.
+ */
+export function dialable(bound: SocketAddress, from: "this-machine" | "network"): SocketAddress {
+  const { host, port } = bound;
+  if (host !== "0.0.0.0" && host !== "::") return bound;
+  const family = isIP(host) === 6 ? "IPv6" : "IPv4";
+  const seen = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    // A link-local address means nothing without the name of the link.
+    .find(
+      (address) => address.family === family && !address.internal && !address.address.startsWith("fe80:"),
+    );
+  const loopback = family === "IPv6" ? "::1" : "127.0.0.1";
+  return { host: from === "network" ? (seen?.address ?? loopback) : loopback, port };
 }
 
 /** The unit that per-source limits count: an IPv4 address, or an IPv6 /64. */

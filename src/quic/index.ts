@@ -1,4 +1,4 @@
-export { formatAddress, type SocketAddress } from "./address.ts";
+export { dialable, formatAddress, type SocketAddress } from "./address.ts";
 export {
   ClientTls,
   type ClientTlsOptions,

@@ -116,6 +116,16 @@ describe("a home", () => {
   });
 });
 
+describe("a wildcard address", () => {
+  it("is told as one that can be dialled, and the own command line gets in by loopback", async () => {
+    await using daemon = await Daemon.start(options({ listen: { host: "0.0.0.0", port: 0 } }));
+    expect(daemon.ready.quic).not.toContain("0.0.0.0");
+    await using owner = await connect({ home: home("a") });
+    expect(owner.remote.address).toMatch(/^127\.0\.0\.1:/);
+    expect((await owner.call(METHODS.Health.Status, {})).quic).toBe(daemon.ready.quic);
+  });
+});
+
 describe("revocation", () => {
   it("ends live connections and open streams at once, and is remembered over a restart", async () => {
     const daemon = await Daemon.start(options());
