@@ -2,6 +2,7 @@ import { type Clock, GatehouseError, type Logger } from "../core/index.ts";
 import type { SocketAddress } from "./address.ts";
 import { CLOSE_CODES, type CloseCause, errorFromHere, errorFromPeer } from "./close-codes.ts";
 import { Gate, type PeerAdmission } from "./gate.ts";
+import { LazyTimer } from "./lazy-timer.ts";
 import type { NativeConnection } from "./native.ts";
 import { QuicStream, type StreamHost } from "./stream.ts";
 import type { UdpSocket } from "./udp-socket.ts";
@@ -16,8 +17,6 @@ const PACKETS_PER_EVENT_DRAIN = 64;
 const TLS_ALERT_BASE = 0x100;
 /** Streams taken past one that has not come: seconds of calls behind a lost packet, never a hole left on purpose. */
 const STREAMS_AHEAD_MAX = 16_384;
-/** Timers closer together than this are not worth arming anew. */
-const TIMER_SLACK_MS = 1;
 
 export interface ConnectionOptions {
   readonly native: NativeConnection;
@@ -78,7 +77,7 @@ export class QuicConnection {
   #nextOwnStream: number;
   readonly #acceptedAhead = new Set<number>();
   #packetsSinceDrain = 0;
-  #timer: { readonly dueMs: number; readonly armed: Disposable } | undefined;
+  readonly #timer: LazyTimer;
   #keepAlive: Disposable | undefined;
   #isGone = false;
   #settleClosed: (error: GatehouseError) => void = () => undefined;
@@ -87,6 +86,7 @@ export class QuicConnection {
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.#native = options.native;
+    this.#timer = new LazyTimer(options.clock, () => this.#timerFired());
     this.#local = options.socket.address;
     this.#remote = options.remote;
     this.#arrivedFrom = options.remote;
@@ -401,31 +401,30 @@ export class QuicConnection {
   #disappear(): void {
     if (this.#isGone) return;
     this.#isGone = true;
-    this.#timer?.armed[Symbol.dispose]();
+    this.#timer[Symbol.dispose]();
     this.#options.gone(this);
   }
 
-  /** Arms lazily: an earlier timer is left to fire and look again, so that busy connections seldom touch timers. */
   #armTimer(): void {
     if (this.#isGone) return;
     const timeoutMs = this.#native.timeout();
-    if (timeoutMs === null) {
-      if (this.#native.isClosed()) this.#disappear();
-      return;
-    }
-    const dueMs = this.#options.clock.monotonicMs() + timeoutMs;
-    if (this.#timer !== undefined && this.#timer.dueMs <= dueMs + TIMER_SLACK_MS) return;
-    this.#timer?.armed[Symbol.dispose]();
-    const armed = this.#options.clock.setTimer(Math.max(1, Math.ceil(timeoutMs)), () => this.#timerFired());
-    this.#timer = { dueMs, armed };
+    if (timeoutMs !== null) this.#timer.arm(timeoutMs);
+    else if (this.#native.isClosed()) this.#disappear();
   }
 
   #timerFired(): void {
-    this.#timer = undefined;
     if (this.#isGone) return;
-    if ((this.#native.timeout() ?? 1) <= 0) this.#native.onTimeout();
-    this.#drainEvents();
-    this.#options.schedule(this);
+    try {
+      if ((this.#native.timeout() ?? 1) <= 0) this.#native.onTimeout();
+      this.#drainEvents();
+      this.#options.schedule(this);
+    } catch (failure) {
+      // A timer has nobody above it: what is thrown here would end the process.
+      this.#options.logger.error("quic-timer-failed", {
+        error: failure instanceof Error ? failure.message : "unknown",
+      });
+      this.abandon();
+    }
   }
 
   /** A client with calls under way keeps the path open through NATs and idle timers. */
@@ -435,7 +434,11 @@ export class QuicConnection {
     this.#keepAlive = clock.setTimer(keepAliveMs, () => {
       this.#keepAlive = undefined;
       if (this.#state.kind === "closed" || this.streamCount === 0) return;
-      this.#native.sendAckEliciting();
+      try {
+        this.#native.sendAckEliciting();
+      } catch {
+        // The library is closing: `flush` will notice.
+      }
       this.#options.schedule(this);
       this.#armKeepAlive();
     });
