@@ -4,19 +4,16 @@ import { CLOSE_CODES, type CloseCause, errorFromHere, errorFromPeer } from "./cl
 import { Gate, type PeerAdmission } from "./gate.ts";
 import { LazyTimer } from "./lazy-timer.ts";
 import type { NativeConnection } from "./native.ts";
-import { QuicStream, type StreamHost } from "./stream.ts";
+import type { QuicStream } from "./stream.ts";
+import { type OnStream, StreamTable } from "./stream-table.ts";
 import type { UdpSocket } from "./udp-socket.ts";
 
 /** Packets sent in one flush before other connections get their turn. */
 const PACKETS_PER_FLUSH = 256;
-/** Streams that write no more than this go before bulk. */
-const SMALL_WRITE_BYTES = 16_384;
 /** Path events are drained at least this often: the library's queue of them has no bound. */
 const PACKETS_PER_EVENT_DRAIN = 64;
 /** Transport codes from here on are TLS alerts (RFC 9001 §4.8): the packet decrypted, what it said was refused. */
 const TLS_ALERT_BASE = 0x100;
-/** Streams taken past one that has not come: seconds of calls behind a lost packet, never a hole left on purpose. */
-const STREAMS_AHEAD_MAX = 16_384;
 
 export interface ConnectionOptions {
   readonly native: NativeConnection;
@@ -44,8 +41,6 @@ export interface Handshake {
   readonly remote: SocketAddress;
 }
 
-export type OnStream = (stream: QuicStream) => void;
-
 type State =
   | { readonly kind: "handshaking" }
   | { readonly kind: "open" }
@@ -61,21 +56,12 @@ export class QuicConnection {
   readonly #native: NativeConnection;
   readonly #local: SocketAddress;
   readonly #gate: Gate;
-  readonly #host: StreamHost;
-  readonly #streams = new Map<number, QuicStream>();
-  /** Streams of ours that wait for the peer's stream credit. */
-  readonly #unopened: QuicStream[] = [];
-  readonly #writers = new Set<QuicStream>();
-  readonly #readers = new Set<QuicStream>();
+  readonly #streams: StreamTable;
   #state: State = { kind: "handshaking" };
   #remote: SocketAddress;
   /** Source of the datagram being read. */
   #arrivedFrom: SocketAddress;
   #handshake: Handshake | undefined;
-  #onStream: OnStream | undefined;
-  #nextPeerStream: number;
-  #nextOwnStream: number;
-  readonly #acceptedAhead = new Set<number>();
   #packetsSinceDrain = 0;
   readonly #timer: LazyTimer;
   #keepAlive: Disposable | undefined;
@@ -90,21 +76,16 @@ export class QuicConnection {
     this.#local = options.socket.address;
     this.#remote = options.remote;
     this.#arrivedFrom = options.remote;
-    this.#nextPeerStream = options.role === "server" ? 0 : 1;
-    this.#nextOwnStream = options.role === "server" ? 1 : 0;
     this.#gate = new Gate(
       (bytes) => this.#feed(bytes),
       () => this.#tryAdmit(),
     );
-    this.#host = {
-      native: options.native,
-      logger: options.logger,
-      scratch: options.scratch,
-      queuedBytes: 0,
-      wantsFlush: (stream) => this.#wantsFlush(stream),
-      wantsRead: (stream) => this.#wantsRead(stream),
-      forget: (stream) => this.#forget(stream),
-    };
+    const { native, role, logger, scratch } = options;
+    this.#streams = new StreamTable({
+      ...{ native, role, logger, scratch },
+      schedule: () => options.schedule(this),
+      refuse: (reason) => this.close("limit", reason),
+    });
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve;
     });
@@ -146,25 +127,19 @@ export class QuicConnection {
 
   /** Streams alive, for limits and tests. */
   get streamCount(): number {
-    return this.#streams.size + this.#unopened.length;
+    return this.#streams.size;
   }
 
   /** Who takes the streams that the peer opens. Streams of a connection without a taker are reset. */
   onStream(take: OnStream): void {
-    this.#onStream = take;
+    this.#streams.onStream(take);
   }
 
   /** A new stream of ours; what is written waits where the peer's stream credit is used up. */
   openStream(): QuicStream {
-    const stream = new QuicStream(this.#host, undefined);
-    if (this.#state.kind === "closed") {
-      const { error } = this.#state;
-      queueMicrotask(() => stream.connectionLost(error));
-    } else {
-      this.#unopened.push(stream);
-      this.#armKeepAlive();
-    }
-    return stream;
+    if (this.#state.kind === "closed") return this.#streams.openDead(this.#state.error);
+    this.#armKeepAlive();
+    return this.#streams.open();
   }
 
   /** Ends the connection with an application code; `reason` is read by the peer's user. Idempotent. */
@@ -187,14 +162,14 @@ export class QuicConnection {
 
   /** After the turn's datagrams: notices the end, delivers streams, asks for the flush. For the endpoint. */
   afterReceive(): void {
-    if (this.#gate.isOpen) this.#readStreams();
+    if (this.#gate.isOpen) this.#streams.read();
     this.#options.schedule(this);
   }
 
   /** Writes everything that can be written. For the endpoint. */
   flush(): void {
     if (this.#isGone) return;
-    if (this.#gate.isOpen && this.#state.kind === "open") this.#flushStreams();
+    if (this.#gate.isOpen && this.#state.kind === "open") this.#streams.flush();
     this.#sendPackets();
     this.#noticeEnd();
     this.#armTimer();
@@ -247,88 +222,6 @@ export class QuicConnection {
   #refuse(cause: CloseCause, error: GatehouseError): void {
     this.#closeNative(cause, error.message);
     this.#fail(error);
-  }
-
-  #readStreams(): void {
-    if (!this.#native.isReadable()) return;
-    this.#acceptInOrder();
-    for (const stream of this.#streams.values()) {
-      if (stream.wantsToRead && !stream.isPaused) stream.read();
-    }
-    if (this.#options.role === "server" && this.#native.isReadable()) this.#acceptOutOfOrder();
-  }
-
-  /** Asking for the next expected stream costs 0.1 µs; listing the readable ones 8 µs and garbage. */
-  #acceptInOrder(): void {
-    if (this.#options.role !== "server") return;
-    for (;;) {
-      if (this.#acceptedAhead.delete(this.#nextPeerStream)) {
-        this.#nextPeerStream += 4;
-        continue;
-      }
-      if (!this.#native.streamReadable(this.#nextPeerStream)) return;
-      const id = this.#nextPeerStream;
-      this.#nextPeerStream += 4;
-      this.#accept(id);
-    }
-  }
-
-  /** A lost or reordered packet let a later stream arrive before the next expected one. */
-  #acceptOutOfOrder(): void {
-    for (const id of this.#native.readable()) {
-      if (id < this.#nextPeerStream || this.#streams.has(id) || this.#acceptedAhead.has(id)) continue;
-      if (this.#acceptedAhead.size >= STREAMS_AHEAD_MAX) {
-        this.close("limit", "a stream before thousands of others never came");
-        return;
-      }
-      this.#acceptedAhead.add(id);
-      this.#accept(id);
-    }
-  }
-
-  #accept(id: number): void {
-    const stream = new QuicStream(this.#host, id);
-    this.#streams.set(id, stream);
-    if (this.#onStream === undefined) {
-      stream.reset(0);
-      return;
-    }
-    this.#onStream(stream);
-    stream.read();
-  }
-
-  #flushStreams(): void {
-    this.#openWaiting();
-    for (const stream of this.#readers) stream.read();
-    this.#readers.clear();
-    if (this.#writers.size === 0) return;
-    const bulk: QuicStream[] = [];
-    for (const stream of this.#writers) {
-      if (stream.queuedBytes > SMALL_WRITE_BYTES) bulk.push(stream);
-      else this.#flushOne(stream);
-    }
-    for (const stream of bulk) this.#flushOne(stream);
-  }
-
-  #flushOne(stream: QuicStream): void {
-    stream.flushWrites();
-    if (!stream.hasToSend) this.#writers.delete(stream);
-  }
-
-  #openWaiting(): void {
-    if (this.#unopened.length === 0) return;
-    let left = this.#native.peerStreamsLeftBidi();
-    while (left > 0) {
-      const stream = this.#unopened.shift();
-      if (stream === undefined) return;
-      stream.id = this.#nextOwnStream;
-      this.#nextOwnStream += 4;
-      this.#streams.set(stream.id, stream);
-      if (stream.hasToSend) this.#writers.add(stream);
-      // A stream counts against the credit only once something is sent on it: hand over its first bytes now.
-      this.#flushOne(stream);
-      left -= 1;
-    }
   }
 
   #sendPackets(): void {
@@ -392,8 +285,7 @@ export class QuicConnection {
     if (this.#state.kind === "closed") return;
     this.#state = { kind: "closed", error };
     this.#keepAlive?.[Symbol.dispose]();
-    for (const stream of [...this.#streams.values(), ...this.#unopened]) stream.connectionLost(error);
-    this.#unopened.length = 0;
+    this.#streams.lost(error);
     this.#settleOpened?.reject(error);
     this.#settleClosed(error);
   }
@@ -442,23 +334,6 @@ export class QuicConnection {
       this.#options.schedule(this);
       this.#armKeepAlive();
     });
-  }
-
-  #wantsFlush(stream: QuicStream): void {
-    if (stream.hasToSend) this.#writers.add(stream);
-    this.#options.schedule(this);
-  }
-
-  #wantsRead(stream: QuicStream): void {
-    this.#readers.add(stream);
-    this.#options.schedule(this);
-  }
-
-  #forget(stream: QuicStream): void {
-    this.#writers.delete(stream);
-    this.#readers.delete(stream);
-    if (stream.id !== undefined) this.#streams.delete(stream.id);
-    else if (this.#unopened.includes(stream)) this.#unopened.splice(this.#unopened.indexOf(stream), 1);
   }
 }
 

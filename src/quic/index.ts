@@ -7,7 +7,7 @@ export {
   type QuicConnectOptions,
 } from "./client.ts";
 export { type CloseCause, isCloseCause, STREAM_CODES } from "./close-codes.ts";
-export type { Handshake, OnStream, QuicConnection } from "./connection.ts";
+export type { Handshake, QuicConnection } from "./connection.ts";
 export type { Admission, PeerAdmission } from "./gate.ts";
 export {
   QuicServer,
@@ -18,4 +18,5 @@ export {
   type TlsContext,
 } from "./server.ts";
 export type { QuicStream, StreamSink } from "./stream.ts";
+export type { OnStream } from "./stream-table.ts";
 export type { PeerVerification, TlsIdentity } from "./tls.ts";
