@@ -1,4 +1,7 @@
-/** Our own client as an application has it: the built library, a paired home, nothing kept from one start to the next. */
+/**
+ * Our own client as an application has it: the built library and a paired home, whose identity and TLS context are kept;
+ * each start is a new connection with a whole handshake.
+ */
 import { type Caller, type ContenderClient, type Operation, PAYLOAD_BYTES } from "../contender.ts";
 import type { GatehouseTarget } from "../support/targets.ts";
 

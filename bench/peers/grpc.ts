@@ -43,11 +43,13 @@ export async function serveGrpcEcho(tls: TlsMaterial): Promise<EchoServer> {
 }
 
 export function grpcClient(tls: TlsMaterial, port: number): ContenderClient {
-  return { connect: async () => connect(tls, port) };
+  // Kept over connections, TLS context and all, as our own client keeps its: a cold start is a new connection.
+  const credentials = clientCredentials(tls);
+  return { connect: async () => connect(credentials, port) };
 }
 
-async function connect(tls: TlsMaterial, port: number): Promise<Caller> {
-  const client = new grpc.Client(`127.0.0.1:${port}`, clientCredentials(tls), {
+async function connect(credentials: grpc.ChannelCredentials, port: number): Promise<Caller> {
+  const client = new grpc.Client(`127.0.0.1:${port}`, credentials, {
     "grpc.ssl_target_name_override": SERVER_NAME,
     "grpc.default_authority": SERVER_NAME,
     // Each client its own connection: a cold start must not ride on an earlier one.
