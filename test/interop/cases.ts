@@ -1,0 +1,150 @@
+/** What a QUIC stack that is not ours must find at a real door. */
+import { Resources } from "../../src/core/index.ts";
+import { type Daemon, Install, isObject, text } from "../support/gatehouse-process.ts";
+import { pairDevice } from "../support/paired-device.ts";
+import { TlsFixtures } from "../support/tls-fixtures.ts";
+import { type Credentials, credentialsOf } from "./credentials.ts";
+import { type ForeignCall, QuicGo } from "./quic-go.ts";
+
+/** TLS alerts as QUIC carries them: 0x100 + the alert's number (RFC 9001 §4.8). */
+const UNKNOWN_AUTHORITY = 0x100 + 48;
+const CERTIFICATE_REQUIRED = 0x100 + 116;
+const NO_APPLICATION_PROTOCOL = 0x100 + 120;
+const BAD_CERTIFICATE = 0x100 + 42;
+const TLS_1_3 = "0x0304";
+const PAYLOAD_BYTES_MAX = 65_536;
+
+/** A built foreign client, a real daemon and what a device that paired with it is known by. */
+export class Site implements AsyncDisposable {
+  readonly client: QuicGo;
+  readonly daemon: Daemon;
+  readonly device: Credentials;
+  /** Certificates of an authority that the daemon has never heard of. */
+  readonly strangers: TlsFixtures;
+  readonly #resources: Resources;
+
+  private constructor(parts: Pick<Site, "client" | "daemon" | "device" | "strangers">, resources: Resources) {
+    this.client = parts.client;
+    this.daemon = parts.daemon;
+    this.device = parts.device;
+    this.strangers = parts.strangers;
+    this.#resources = resources;
+  }
+
+  static async open(): Promise<Site> {
+    await using resources = new Resources();
+    const client = resources.use(await QuicGo.build());
+    const install = resources.use(await Install.create());
+    const daemon = resources.use(await install.serve(["--init", "--open-pairing"]));
+    const device = await credentialsOf(resources.use(await pairDevice(daemon, "quic-go")));
+    // From here on the door is strict: the window that was open ends with the device it was for.
+    await daemon.event("paired");
+    const strangers = new TlsFixtures("some other authority");
+    resources.use({ [Symbol.asyncDispose]: async () => strangers[Symbol.dispose]() });
+    return new Site({ client, daemon, device, strangers }, resources.move());
+  }
+
+  /** What the paired device would do; a case changes what it is about. */
+  call(overrides: Partial<ForeignCall> = {}): ForeignCall {
+    return {
+      address: this.daemon.address,
+      serverName: this.device.serverName,
+      caPem: this.device.caPem,
+      identity: this.device,
+      payload: Buffer.from("across the stacks"),
+      ...overrides,
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#resources[Symbol.asyncDispose]();
+  }
+}
+
+/** What became of a call, in words that a case can state beforehand. */
+export type Seen =
+  | { readonly answered: string; readonly isEcho: boolean; readonly alpn: string; readonly tls: string }
+  | { readonly refusedBy: "door" | "client"; readonly code: unknown };
+
+export interface Case {
+  readonly title: string;
+  readonly call: (site: Site) => Partial<ForeignCall>;
+  readonly expected: Seen;
+}
+
+const ECHOED: Seen = { answered: "", isEcho: true, alpn: "gatehouse/1", tls: TLS_1_3 };
+
+export const CASES: readonly Case[] = [
+  {
+    title: "a paired device's key and certificate get a ping answered by the documented frames",
+    call: () => ({}),
+    expected: ECHOED,
+  },
+  {
+    title: "an empty payload comes back empty",
+    call: () => ({ payload: new Uint8Array() }),
+    expected: ECHOED,
+  },
+  {
+    title: "the largest payload comes back whole",
+    call: () => ({ payload: Uint8Array.from({ length: PAYLOAD_BYTES_MAX }, (_, index) => index % 251) }),
+    expected: ECHOED,
+  },
+  {
+    title: "a payload above the bound is answered with a close frame that names the error",
+    call: () => ({ payload: new Uint8Array(PAYLOAD_BYTES_MAX + 1) }),
+    expected: { answered: "usage.bad-argument", isEcho: false, alpn: "gatehouse/1", tls: TLS_1_3 },
+  },
+  {
+    title: "a client without a certificate is refused by TLS",
+    call: () => ({ identity: undefined }),
+    expected: { refusedBy: "door", code: CERTIFICATE_REQUIRED },
+  },
+  {
+    title: "a self-signed certificate is refused by TLS",
+    call: ({ strangers }) => ({ identity: strangers.selfSigned("self") }),
+    expected: { refusedBy: "door", code: UNKNOWN_AUTHORITY },
+  },
+  {
+    title: "a certificate of another authority is refused by TLS",
+    call: ({ strangers }) => ({ identity: strangers.leaf("other", "clientAuth") }),
+    expected: { refusedBy: "door", code: UNKNOWN_AUTHORITY },
+  },
+  {
+    title: "an unknown protocol is refused by TLS",
+    call: () => ({ alpn: "h3" }),
+    expected: { refusedBy: "door", code: NO_APPLICATION_PROTOCOL },
+  },
+  {
+    title: "a client that trusts another authority refuses the door",
+    call: ({ strangers }) => ({ caPem: strangers.caPem }),
+    expected: { refusedBy: "client", code: BAD_CERTIFICATE },
+  },
+  {
+    title: "a client that expects another gatehouse refuses the door",
+    call: ({ device }) => ({ serverName: `x${device.serverName}` }),
+    expected: { refusedBy: "client", code: BAD_CERTIFICATE },
+  },
+  {
+    title: "after all of that the door answers as before",
+    call: () => ({}),
+    expected: ECHOED,
+  },
+];
+
+/** Makes the call of one case. @throws when the foreign client itself fails. */
+export async function see(site: Site, { call }: Case): Promise<Seen> {
+  const made = site.call(call(site));
+  const outcome = await site.client.ping(made);
+  if (outcome.kind === "refused") {
+    const { code, remote } = outcome.refusal;
+    return { refusedBy: remote === true ? "door" : "client", code };
+  }
+  const { close, payload, alpn, tls } = outcome.answer;
+  return {
+    answered: isObject(close) ? text(close["code"]) : "no close frame",
+    isEcho: payload === Buffer.from(made.payload).toString("hex"),
+    alpn: text(alpn),
+    tls: text(tls),
+  };
+}
