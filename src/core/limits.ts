@@ -42,6 +42,17 @@ export const LIMITS = {
   /** A stream that has sent nothing for so long while we wait for its request is reset. */
   streamStallMs: 10_000,
 
+  /**
+   * How long a request id seen in early data is remembered: twice the time, about a minute, for which TLS takes a
+   * replayed first flight as fresh (RFC 8446 §8.3), and some.
+   */
+  strikeMs: 130_000,
+  /** Request ids remembered for one device and in all (some 80 bytes each); past that early data is put off. */
+  strikesPerDevice: 4_096,
+  strikes: 131_072,
+  /** The wall clock may step back by so much before early data is put off until it has caught up. */
+  strikeClockStepMs: 30_000,
+
   /** Bytes of one stream that the peer may send ahead of our reading. */
   streamWindowBytes: 262_144,
   /** Bytes queued on one stream for a slow reader before `write` answers false. */

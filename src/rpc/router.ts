@@ -2,6 +2,7 @@ import { type Clock, GatehouseError, LIMITS, type Logger } from "../core/index.t
 import type { MethodDefinition, MethodKind } from "../gen/index.ts";
 import type { AnyMethod } from "./context.ts";
 import { Deadlines } from "./deadlines.ts";
+import { type EarlyData, type EarlyDataCounts, tooEarly } from "./early-data.ts";
 import { type CallBytes, HeldBytes } from "./held-bytes.ts";
 import { composeInterceptors, type Handler, type Interceptor, type Route, routeOf } from "./route.ts";
 import { ServerCall } from "./server-call.ts";
@@ -12,6 +13,8 @@ export interface RouterOptions<Peer> {
   readonly log: Logger;
   /** Outermost first. */
   readonly interceptors?: readonly Interceptor<Peer>[];
+  /** What may be answered from early data; without it, nothing is. */
+  readonly earlyData?: EarlyData<Peer>;
 }
 
 /** Methods and what serves them; one for a daemon, whatever wires it has. */
@@ -19,21 +22,28 @@ export class Router<Peer> implements AsyncDisposable {
   readonly #deadlines: Deadlines;
   readonly #log: Logger;
   readonly #intercept: Interceptor<Peer>;
+  readonly #earlyData: EarlyData<Peer> | undefined;
   readonly #held = new HeldBytes<Peer>();
   readonly #routes = new Map<string, Route<Peer>>();
   readonly #calls = new Set<ServerCall<Peer>>();
   #isDraining = false;
   #onIdle: (() => void) | undefined;
 
-  constructor({ clock, log, interceptors = [] }: RouterOptions<Peer>) {
+  constructor({ clock, log, interceptors = [], earlyData }: RouterOptions<Peer>) {
     this.#deadlines = new Deadlines(clock);
     this.#log = log;
     this.#intercept = composeInterceptors(interceptors);
+    this.#earlyData = earlyData;
   }
 
   /** Calls whose request has begun to arrive and that have not been answered. */
   get callsInFlight(): number {
     return this.#calls.size;
+  }
+
+  /** What came in early data; undefined for a router that takes none. */
+  get earlyDataCounts(): EarlyDataCounts | undefined {
+    return this.#earlyData?.counts;
   }
 
   get methods(): readonly AnyMethod[] {
@@ -102,6 +112,10 @@ export class Router<Peer> implements AsyncDisposable {
       throw new GatehouseError("rpc.unknown-method", "this gatehouse has no such method", {
         hint: "the two sides may be of different versions",
       });
+    },
+    acceptEarly: (method: AnyMethod, requestId: Uint8Array | undefined, peer: Peer): void => {
+      if (this.#earlyData === undefined) throw tooEarly();
+      this.#earlyData.accept(method, requestId, peer);
     },
     began: (call: ServerCall<Peer>): void => void this.#calls.add(call),
     ended: (call: ServerCall<Peer>): void => {

@@ -16,6 +16,8 @@ export interface CallHost<Peer> {
   hold(peer: Peer): CallBytes;
   /** @throws GatehouseError when there is no such method or no new call is taken. */
   route(path: string): Route<Peer>;
+  /** @throws rpc.too-early unless a call that came in early data may be answered. */
+  acceptEarly(method: AnyMethod, requestId: Uint8Array | undefined, peer: Peer): void;
   began(call: ServerCall<Peer>): void;
   ended(call: ServerCall<Peer>): void;
   /** A handler failed with something it should not have. */
@@ -128,11 +130,7 @@ export class ServerCall<Peer> implements StreamSink, Expiring {
   #open(open: Open): void {
     const route = this.#host.route(open.method);
     const isEarlyData = this.#stream.isEarlyData === true;
-    if (isEarlyData && !route.method.hasNoSideEffects) {
-      throw new GatehouseError("rpc.too-early", "this method does not travel in early data", {
-        hint: "repeat the call after the handshake",
-      });
-    }
+    if (isEarlyData) this.#host.acceptEarly(route.method, open.requestId, this.#peer);
     const deadlines = this.#host.deadlines();
     this.#lastProgressMs = deadlines.nowMs();
     this.#route = route;

@@ -1,7 +1,7 @@
 import type { Clock, Logger } from "../core/index.ts";
 import { METHODS } from "../gen/index.ts";
 import { type DeviceId, parseDeviceId } from "../identity/index.ts";
-import { Router } from "../rpc/index.ts";
+import { EarlyData, Router } from "../rpc/index.ts";
 import { type DeviceDirectory, deviceService } from "./device.ts";
 import { type AuditTrail, type DecisionMaker, Guard } from "./guard.ts";
 import { type HealthFacts, healthService } from "./health.ts";
@@ -29,7 +29,8 @@ export function createRouter(parts: ServiceParts): Router<Peer> {
     return { id: parseDeviceId(id), role, name };
   };
   const guard = new Guard({ authorizer, audit, clock, subjects: { gatehouseId, findDevice } });
-  const router = new Router<Peer>({ clock, log: logger, interceptors: guard.interceptors });
+  const earlyData = new EarlyData<Peer>({ clock, ownerOf: ({ deviceId }) => deviceId });
+  const router = new Router<Peer>({ clock, log: logger, interceptors: guard.interceptors, earlyData });
   healthService(router, parts.health);
   deviceService(router, { guard, devices, clock });
   pairingService(router, parts.windows);

@@ -1,6 +1,7 @@
 import { gatehouse, METHODS, type MethodDefinition } from "../../src/gen/index.ts";
 import {
   Caller,
+  EarlyData,
   encodeCall,
   type Frame,
   FrameDecoder,
@@ -54,7 +55,8 @@ export function house(interceptors: readonly Interceptor<string>[] = []) {
     error: (event: string, fields?: Readonly<Record<string, unknown>>) =>
       void failures.push({ event, error: fields?.["error"] }),
   };
-  const router = new Router<string>({ clock, log, interceptors });
+  const earlyData = new EarlyData<string>({ clock, ownerOf: (peer) => peer });
+  const router = new Router<string>({ clock, log, interceptors, earlyData });
   const caller = new Caller({ clock, random: new SeededRandom(1) });
   const streams: { near: MemoryStream; far: MemoryStream }[] = [];
   const dial = (options: MemoryWireOptions = {}, isEarlyData = false) => {
