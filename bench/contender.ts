@@ -1,12 +1,27 @@
 /** What every contender of a suite offers, so that one load generator drives them all. */
 
-/** `ping` carries 64 B up and back; `read` answers 200 B: for us an authorized, audited vault read. */
-export type Operation = "ping" | "read";
+/** Pings carry so much up and back; `read` answers 200 B: for us an authorized, audited vault read. */
+export type Operation = "ping" | "ping-2k" | "ping-64k" | "read";
 
-export const PAYLOAD_BYTES = { ping: 64, read: 200 } as const satisfies Record<Operation, number>;
+export const PAYLOAD_BYTES = {
+  ping: 64,
+  "ping-2k": 2_048,
+  "ping-64k": 65_536,
+  read: 200,
+} as const satisfies Record<Operation, number>;
 
-/** One open connection. */
+/** What a call carries up. */
+export const PAYLOADS: Readonly<Record<Operation, Buffer>> = {
+  ping: Buffer.alloc(PAYLOAD_BYTES.ping, 7),
+  "ping-2k": Buffer.alloc(PAYLOAD_BYTES["ping-2k"], 7),
+  "ping-64k": Buffer.alloc(PAYLOAD_BYTES["ping-64k"], 7),
+  read: Buffer.alloc(PAYLOAD_BYTES.read, 7),
+};
+
+/** One connection. */
 export interface Caller extends AsyncDisposable {
+  /** When `connect` does not wait for it: resolves once the handshake is done. */
+  established?(): Promise<void>;
   /** One whole call; rejects when the answer is not the one expected. */
   call(operation: Operation): Promise<void>;
 }
@@ -16,7 +31,17 @@ export interface ContenderClient {
   connect(): Promise<Caller>;
 }
 
-/** A server that listens on 127.0.0.1 and echoes. */
+/** Where a process of a run lives: on this machine's loopback, or at one end of an emulated link. */
+export interface Place {
+  /** IPv4 address to listen on. */
+  readonly host: string;
+  /** A network namespace; needs root. */
+  readonly namespace?: string;
+}
+
+export const LOOPBACK: Place = { host: "127.0.0.1" };
+
+/** A server that echoes. */
 export interface EchoServer extends AsyncDisposable {
   readonly port: number;
 }

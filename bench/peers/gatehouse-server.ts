@@ -2,15 +2,15 @@
 import { Resources } from "../../src/core/index.ts";
 import { Install } from "../../test/support/gatehouse-process.ts";
 import { pairDevice } from "../../test/support/paired-device.ts";
-import { PAYLOAD_BYTES } from "../contender.ts";
+import { LOOPBACK, PAYLOAD_BYTES } from "../contender.ts";
 import type { Server } from "../support/targets.ts";
 
 const SECRET_PATH = "shared/bench";
 
-export async function startGatehouse(): Promise<Server> {
+export async function startGatehouse(host = LOOPBACK.host): Promise<Server> {
   await using resources = new Resources();
   const gatehouse = resources.use(await Install.create());
-  const daemon = resources.use(await gatehouse.serve(["--init", "--open-pairing"]));
+  const daemon = resources.use(await gatehouse.serve(["--init", "--open-pairing"], `${host}:0`));
   const device = resources.use(await pairDevice(daemon, "bench-client"));
   await gatehouse.json(["vault", "put", SECRET_PATH], new Uint8Array(PAYLOAD_BYTES.read).fill(7));
   const owned = resources.move();

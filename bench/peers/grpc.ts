@@ -4,7 +4,7 @@ import {
   type Caller,
   type ContenderClient,
   type EchoServer,
-  PAYLOAD_BYTES,
+  PAYLOADS,
   SERVER_NAME,
   type TlsMaterial,
 } from "../contender.ts";
@@ -12,7 +12,7 @@ import {
 const ECHO_PATH = "/bench.Echo/Echo";
 const asIs = (bytes: Buffer): Buffer => bytes;
 
-export async function serveGrpcEcho(tls: TlsMaterial): Promise<EchoServer> {
+export async function serveGrpcEcho(tls: TlsMaterial, host: string): Promise<EchoServer> {
   const server = new grpc.Server();
   server.addService(
     {
@@ -32,7 +32,7 @@ export async function serveGrpcEcho(tls: TlsMaterial): Promise<EchoServer> {
     },
   );
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync("127.0.0.1:0", serverCredentials(tls), (failure, bound) =>
+    server.bindAsync(`${host}:0`, serverCredentials(tls), (failure, bound) =>
       failure === null ? resolve(bound) : reject(failure),
     );
   });
@@ -42,23 +42,32 @@ export async function serveGrpcEcho(tls: TlsMaterial): Promise<EchoServer> {
   };
 }
 
-export function grpcClient(tls: TlsMaterial, port: number): ContenderClient {
+export function grpcClient(tls: TlsMaterial, host: string, port: number): ContenderClient {
   // Kept over connections, TLS context and all, as our own client keeps its: a cold start is a new connection.
   const credentials = clientCredentials(tls);
-  return { connect: async () => connect(credentials, port) };
+  return { connect: async () => connect(credentials, `${host}:${port}`) };
 }
 
-async function connect(credentials: grpc.ChannelCredentials, port: number): Promise<Caller> {
-  const client = new grpc.Client(`127.0.0.1:${port}`, credentials, {
+async function connect(credentials: grpc.ChannelCredentials, address: string): Promise<Caller> {
+  const client = new grpc.Client(address, credentials, {
     "grpc.ssl_target_name_override": SERVER_NAME,
     "grpc.default_authority": SERVER_NAME,
     // Each client its own connection: a cold start must not ride on an earlier one.
     "grpc.use_local_subchannel_pool": 1,
   });
   return {
-    call: (operation) => echo(client, Buffer.alloc(PAYLOAD_BYTES[operation], 7)),
+    established: () => untilReady(client),
+    call: (operation) => echo(client, PAYLOADS[operation]),
     [Symbol.asyncDispose]: async () => client.close(),
   };
+}
+
+function untilReady(client: grpc.Client): Promise<void> {
+  return new Promise((resolve, reject) => {
+    client.waitForReady(Number.POSITIVE_INFINITY, (failure) =>
+      failure === undefined ? resolve() : reject(failure),
+    );
+  });
 }
 
 function echo(client: grpc.Client, payload: Buffer): Promise<void> {

@@ -5,7 +5,7 @@ import {
   type Caller,
   type ContenderClient,
   type EchoServer,
-  PAYLOAD_BYTES,
+  PAYLOADS,
   SERVER_NAME,
   type TlsMaterial,
 } from "../contender.ts";
@@ -24,14 +24,14 @@ const silent: Logging = Object.assign(Object.create(null), {
 
 const TRANSPORT = { maxIdleTimeout: 30_000, initialMaxStreamsBidi: 1_000_000 } as const;
 
-export async function serveMatrixaiEcho(tls: TlsMaterial): Promise<EchoServer> {
+export async function serveMatrixaiEcho(tls: TlsMaterial, host: string): Promise<EchoServer> {
   const server = new QUICServer({
     logger: silent,
     crypto: await serverCrypto(),
     config: { ...TRANSPORT, ...tlsConfig(tls), key: tls.key, cert: tls.certificate },
   });
   server.addEventListener(events.EventQUICServerConnection.name, echoStreams);
-  await server.start({ host: "127.0.0.1", port: 0 });
+  await server.start({ host, port: 0 });
   return {
     port: server.port,
     [Symbol.asyncDispose]: () => server.stop({ force: true }),
@@ -53,7 +53,7 @@ async function connect(tls: TlsMaterial, port: number): Promise<Caller> {
     config: { ...TRANSPORT, ...tlsConfig(tls), key: tls.key, cert: tls.certificate },
   });
   return {
-    call: (operation) => echo(client, new Uint8Array(PAYLOAD_BYTES[operation]).fill(7)),
+    call: (operation) => echo(client, PAYLOADS[operation]),
     [Symbol.asyncDispose]: () => client.destroy({ force: true }),
   };
 }

@@ -7,15 +7,18 @@ import { serveMatrixaiEcho } from "./matrixai.ts";
 export interface ServeRequest {
   readonly peer: "grpc-js" | "matrixai";
   readonly tls: TlsMaterial;
+  readonly host: string;
 }
 
-const SERVERS: Readonly<Record<ServeRequest["peer"], (tls: TlsMaterial) => Promise<EchoServer>>> = {
+type Serve = (tls: TlsMaterial, host: string) => Promise<EchoServer>;
+
+const SERVERS: Readonly<Record<ServeRequest["peer"], Serve>> = {
   "grpc-js": serveGrpcEcho,
   matrixai: serveMatrixaiEcho,
 };
 
 answerRequests(async (request) => {
-  const { peer, tls } = request as ServeRequest;
-  const { port } = await SERVERS[peer](tls);
+  const { peer, tls, host } = request as ServeRequest;
+  const { port } = await SERVERS[peer](tls, host);
   return { port };
 });

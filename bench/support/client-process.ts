@@ -1,7 +1,6 @@
 /** A contender's client in its own process: told whom to reach, then told what to measure. */
 import type { Caller, ContenderClient } from "../contender.ts";
-import { grpcClient } from "../peers/grpc.ts";
-import { matrixaiClient } from "../peers/matrixai.ts";
+import { clientOf } from "./contender-client.ts";
 import { coldStarts, type LoadOrder, load } from "./load.ts";
 import type { Target } from "./targets.ts";
 import { answerRequests } from "./worker-process.ts";
@@ -29,17 +28,3 @@ answerRequests(async (request) => {
       return { samplesMs: await coldStarts(client, order.count) };
   }
 });
-
-async function clientOf(target: Target): Promise<ContenderClient> {
-  switch (target.peer) {
-    case "grpc-js":
-      return grpcClient(target.tls, target.port);
-    case "matrixai":
-      return matrixaiClient(target.tls, target.port);
-    case "gatehouse": {
-      // Loaded only here: the peers run without our build.
-      const { gatehouseClient } = await import("../peers/gatehouse.ts");
-      return gatehouseClient(target);
-    }
-  }
-}

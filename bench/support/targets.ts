@@ -1,10 +1,11 @@
-import type { Operation, TlsMaterial } from "../contender.ts";
+import { LOOPBACK, type Operation, type Place, type TlsMaterial } from "../contender.ts";
 import type { ServeRequest } from "../peers/server-process.ts";
 import { peerCertificates } from "./certificates.ts";
 import { WorkerProcess } from "./worker-process.ts";
 
 export interface PeerTarget {
   readonly peer: ServeRequest["peer"];
+  readonly host: string;
   readonly port: number;
   readonly tls: TlsMaterial;
 }
@@ -36,14 +37,15 @@ export interface Server extends AsyncDisposable {
   readonly target: Target;
 }
 
-export async function startPeer(peer: ServeRequest["peer"]): Promise<Server> {
+export async function startPeer(peer: ServeRequest["peer"], place: Place = LOOPBACK): Promise<Server> {
+  const { host } = place;
   const { server, client } = await peerCertificates();
-  const worker = WorkerProcess.start(new URL("../peers/server-process.ts", import.meta.url));
+  const worker = WorkerProcess.start(new URL("../peers/server-process.ts", import.meta.url), place);
   try {
-    const request: ServeRequest = { peer, tls: server };
+    const request: ServeRequest = { peer, tls: server, host };
     const { port } = (await worker.ask(request)) as { readonly port: number };
     return {
-      target: { peer, port, tls: client },
+      target: { peer, host, port, tls: client },
       [Symbol.asyncDispose]: () => worker[Symbol.asyncDispose](),
     };
   } catch (failure) {

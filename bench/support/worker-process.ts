@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import { LOOPBACK, type Place } from "../contender.ts";
 
 const GRACE_MS = 2_000;
 
@@ -12,8 +13,13 @@ export class WorkerProcess implements AsyncDisposable {
     this.#child = child;
   }
 
-  static start(module: URL): WorkerProcess {
-    const child = fork(fileURLToPath(module), [], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
+  static start(module: URL, { namespace }: Place = LOOPBACK): WorkerProcess {
+    const stdio = ["ignore", "ignore", "inherit", "ipc"] as const;
+    const inside =
+      namespace === undefined
+        ? {}
+        : { execPath: "ip", execArgv: ["netns", "exec", namespace, process.execPath, ...process.execArgv] };
+    const child = fork(fileURLToPath(module), [], { stdio: [...stdio], ...inside });
     return new WorkerProcess(child);
   }
 
