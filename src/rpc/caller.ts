@@ -1,6 +1,6 @@
 import { type Clock, GatehouseError, LIMITS, type Random } from "../core/index.ts";
 import type { Codec, MethodDefinition } from "../gen/index.ts";
-import { ClientCall, type Receiver } from "./client-call.ts";
+import { ClientCall, type MayRepeat, type PendingCall, type Receiver } from "./client-call.ts";
 import { Deadlines } from "./deadlines.ts";
 import { badFrame, type Open, REQUEST_ID_BYTES } from "./frame.ts";
 import { encodeCall, encodeMessage, encodeOpen } from "./frame-encoder.ts";
@@ -8,8 +8,8 @@ import { MessageStream } from "./message-stream.ts";
 import { type Awaitable, decodeMessage } from "./route.ts";
 import { type CallStream, RESET } from "./stream.ts";
 
-/** Opens the stream of one call; may wait for the peer's permission to open one more. */
-export type OpenStream = () => Awaitable<CallStream>;
+/** Opens the stream of one call; may wait for the peer's permission to open one more, or for a connection. */
+export type OpenStream = (call: PendingCall) => Awaitable<CallStream>;
 
 export interface CallOptions {
   readonly signal?: AbortSignal;
@@ -30,7 +30,7 @@ const RANDOM_BATCH_BYTES = 256 * REQUEST_ID_BYTES;
 const EMPTY = new Uint8Array();
 
 /**
- * Makes calls on whatever streams it is given. Does not retry.
+ * Makes calls on whatever streams it is given.
  *
  * Every call ends with what the gatehouse's close says, or with `rpc.deadline`, `rpc.cancelled` (the signal's
  * reason as its cause), `rpc.bad-frame`, `rpc.bad-message`, `rpc.too-large`, or what the stream ended with.
@@ -45,16 +45,21 @@ export class Caller implements Disposable {
     this.#random = random;
   }
 
-  /** One request, one response. @throws GatehouseError whatever ended the call. */
+  /**
+   * One request, one response. The call is sent again under the same request id, within its time, when `mayRepeat` says
+   * so of what ended it; without it, never.
+   * @throws GatehouseError whatever ended the call.
+   */
   unary<RequestFields, Request, ResponseFields, Response>(
     openStream: OpenStream,
     method: MethodDefinition<"unary", RequestFields, Request, ResponseFields, Response>,
     request: RequestFields,
     options: CallOptions = {},
+    mayRepeat?: MayRepeat,
   ): Promise<Response> {
     return new Promise((resolve, reject) => {
       const call = this.#call(new SingleAnswer(method.response, resolve, reject), options);
-      this.#sendOne(call, openStream, method, request, options);
+      this.#sendOne(call, openStream, method, request, options, mayRepeat);
     });
   }
 
@@ -122,20 +127,41 @@ export class Caller implements Disposable {
     method: { readonly path: string; readonly request: Codec<RequestFields, unknown> },
     request: RequestFields,
     options: CallOptions,
+    mayRepeat?: MayRepeat,
   ): void {
-    const send = (stream: CallStream): void => {
-      if (call.use(stream)) call.sendNow(encodeCall(this.#open(method, options), bytes), true);
-    };
-    let bytes: Uint8Array;
     try {
-      bytes = method.request.encode(request).finish();
+      const bytes = method.request.encode(request).finish();
       encodeCallFits(bytes);
-      const stream = call.isOver ? undefined : openStream();
-      if (stream instanceof Promise) stream.then(send).catch((failure) => call.fail(failure, RESET.internal));
-      else if (stream !== undefined) send(stream);
+      if (call.isOver) return;
+      const open = this.#open(method, options);
+      const send = (): void => this.#attempt(call, openStream, open, bytes);
+      if (mayRepeat !== undefined) call.repeatable({ mayRepeat, send });
+      send();
     } catch (failure) {
       call.fail(failure, RESET.internal);
     }
+  }
+
+  #attempt(call: ClientCall, openStream: OpenStream, open: Open, bytes: Uint8Array): void {
+    if (call.isOver) return;
+    const { attempts } = call;
+    const use = (stream: CallStream): void => {
+      if (call.attempts !== attempts) stream.reset(RESET.cancelled);
+      else if (call.use(stream)) call.sendNow(encodeCall(this.#timed(open, call), bytes), true);
+    };
+    try {
+      const stream = openStream(call);
+      if (stream instanceof Promise) stream.then(use).catch((failure) => call.fail(failure, RESET.internal));
+      else use(stream);
+    } catch (failure) {
+      call.fail(failure, RESET.internal);
+    }
+  }
+
+  /** What the first attempt grants is what the caller said; a later one, what is left of it. */
+  #timed(open: Open, { attempts, deadlineMs }: ClientCall): Open {
+    if (attempts === 1) return open;
+    return { ...open, timeoutMs: Math.max(1, Math.ceil(deadlineMs - this.#deadlines.nowMs())) };
   }
 
   async #sendMany<RequestFields>(
@@ -146,7 +172,7 @@ export class Caller implements Disposable {
     options: CallOptions,
   ): Promise<void> {
     try {
-      if (call.isOver || !call.use(await openStream())) return;
+      if (call.isOver || !call.use(await openStream(call))) return;
       if (!(await call.send(encodeOpen(this.#open(method, options)), false))) return;
       for await (const request of requests) {
         if (!(await call.send(encodeMessage(method.request.encode(request).finish()), false))) return;
@@ -190,6 +216,10 @@ class SingleAnswer<Fields, Message> implements Receiver {
     this.#codec = codec;
     this.#resolve = resolve;
     this.#reject = reject;
+  }
+
+  restart(): void {
+    this.#answer = undefined;
   }
 
   deliver(message: Uint8Array): void {

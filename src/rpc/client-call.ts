@@ -11,15 +11,40 @@ export interface Receiver {
   readonly isWanting: boolean;
   /** A view: decode before returning. @throws GatehouseError when the message is not welcome. */
   deliver(message: Uint8Array): void;
+  /** The call is sent again: what was delivered of this answer does not count. */
+  restart?(): void;
   /** The last call, and always made; undefined when the gatehouse closed with success. */
   end(error: GatehouseError | undefined): void;
 }
 
+/** A call on its way, as whoever carries it sees it. */
+export interface PendingCall {
+  readonly isOver: boolean;
+  /** How often it was given a stream, or is about to be. */
+  readonly attempts: number;
+  /** When its time is up, on the monotonic clock. */
+  readonly deadlineMs: number;
+  /** Gives the stream up and sends the call again on another one, under the same request id. */
+  repeat(): void;
+}
+
+/** Whether a call that ended with `failure` is sent again in place of telling it. */
+export type MayRepeat = (call: PendingCall, failure: GatehouseError) => boolean;
+
+/** How a call is sent again, and when. */
+export interface Repetition {
+  readonly mayRepeat: MayRepeat;
+  readonly send: () => void;
+}
+
 /** The caller's end of one call. It ends exactly once: by close, failure, deadline or cancellation. */
-export class ClientCall implements StreamSink, Expiring {
+export class ClientCall implements StreamSink, Expiring, PendingCall {
+  attempts = 1;
+  deadlineMs = Number.POSITIVE_INFINITY;
   readonly #deadlines: Deadlines;
   readonly #receiver: Receiver;
-  readonly #decoder = new FrameDecoder();
+  #decoder = new FrameDecoder();
+  #repetition: Repetition | undefined;
   #stream: CallStream | undefined;
   #expiryTick: number | undefined;
   #stopListening: (() => void) | undefined;
@@ -40,6 +65,7 @@ export class ClientCall implements StreamSink, Expiring {
 
   /** Bounds the call in time and by the caller's signal, before there is a stream. */
   limit(deadlineMs: number, signal: AbortSignal | undefined): void {
+    this.deadlineMs = deadlineMs;
     this.#expiryTick = this.#deadlines.add(this, deadlineMs);
     if (signal === undefined) return;
     const cancel = () => this.cancel(signal.reason);
@@ -49,6 +75,25 @@ export class ClientCall implements StreamSink, Expiring {
     }
     signal.addEventListener("abort", cancel, { once: true });
     this.#stopListening = () => signal.removeEventListener("abort", cancel);
+  }
+
+  repeatable(repetition: Repetition): void {
+    this.#repetition = repetition;
+  }
+
+  /** Not within the transport's turn: it may be looking at its streams right now. */
+  repeat(): void {
+    const { attempts } = this;
+    if (this.#isOver || this.#repetition === undefined) return;
+    this.#stream?.reset(RESET.cancelled);
+    this.#stream = undefined;
+    this.#decoder = new FrameDecoder();
+    this.#hasPeerEnded = false;
+    this.#isPaused = false;
+    this.#hasFinished = false;
+    this.#receiver.restart?.();
+    this.attempts = attempts + 1;
+    queueMicrotask(this.#repetition.send);
   }
 
   /** Takes the call's stream; false, and the stream is reset, when the call is over already. */
@@ -105,7 +150,7 @@ export class ClientCall implements StreamSink, Expiring {
   closed(error: GatehouseError | undefined): void {
     // After the gatehouse's last byte the transport's end says nothing new: what is unread is all here.
     if (this.#hasPeerEnded) return;
-    this.#end(error ?? new GatehouseError("quic.closed", "the gatehouse dropped the call"));
+    this.#endOrRepeat(error ?? new GatehouseError("quic.closed", "the gatehouse dropped the call"));
   }
 
   expire(): void {
@@ -153,7 +198,12 @@ export class ClientCall implements StreamSink, Expiring {
 
   #close(error: GatehouseError | undefined): void {
     if (!this.#hasFinished) this.#stream?.reset(RESET.cancelled);
-    this.#end(error);
+    this.#endOrRepeat(error);
+  }
+
+  #endOrRepeat(error: GatehouseError | undefined): void {
+    if (error !== undefined && this.#repetition?.mayRepeat(this, error) === true) this.repeat();
+    else this.#end(error);
   }
 
   #setPaused(isPaused: boolean): void {

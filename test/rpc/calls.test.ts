@@ -84,7 +84,7 @@ describe("a call", () => {
     router.handle(PING, async () => {
       throw new Error("the secret is 1234");
     });
-    const failure = await caller.unary(dial, PING, {}).catch((error: unknown) => error);
+    const failure = await caller.unary(() => dial(), PING, {}).catch((error: unknown) => error);
     expect(failure).toMatchObject({ code: "rpc.internal" });
     expect(JSON.stringify(failure) + String(failure)).not.toContain("1234");
     expect(failures).toEqual([{ event: "call-failed", error: expect.stringContaining("1234") }]);
@@ -98,7 +98,7 @@ describe("a call", () => {
     });
     const seen: unknown[] = [];
     const reading = (async () => {
-      for await (const event of caller.serverStream(dial, OPEN, {})) seen.push(event);
+      for await (const event of caller.serverStream(() => dial(), OPEN, {})) seen.push(event);
     })();
     await expect(reading).rejects.toMatchObject({ code: "pairing.paused" });
     expect(seen).toHaveLength(1);
@@ -106,7 +106,9 @@ describe("a call", () => {
 
   it("to a method that nobody handles is told so", async () => {
     const { caller, dial } = house();
-    await expect(caller.unary(dial, STATUS, {})).rejects.toMatchObject({ code: "rpc.unknown-method" });
+    await expect(caller.unary(() => dial(), STATUS, {})).rejects.toMatchObject({
+      code: "rpc.unknown-method",
+    });
   });
 
   it("ends at its deadline on both sides, and the handler hears of it", async () => {
@@ -116,7 +118,7 @@ describe("a call", () => {
       signals.push(signal);
       return new Promise(() => undefined);
     });
-    const answer = caller.unary(dial, PING, {}, { timeoutMs: 500 });
+    const answer = caller.unary(() => dial(), PING, {}, { timeoutMs: 500 });
     await settled();
     clock.advance(499);
     expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
@@ -133,8 +135,8 @@ describe("a call", () => {
       remaining.push(context.remainingMs());
       return {};
     });
-    await caller.unary(dial, PING, {}, { timeoutMs: 10 * LIMITS.callTimeoutMaxMs });
-    await caller.unary(dial, PING, {}, { timeoutMs: 250 });
+    await caller.unary(() => dial(), PING, {}, { timeoutMs: 10 * LIMITS.callTimeoutMaxMs });
+    await caller.unary(() => dial(), PING, {}, { timeoutMs: 250 });
     expect(remaining).toEqual([LIMITS.callTimeoutMaxMs, 250]);
   });
 
@@ -148,7 +150,7 @@ describe("a call", () => {
       return new Promise(() => undefined);
     });
     const abort = new AbortController();
-    const answer = caller.unary(dial, PING, {}, { signal: abort.signal });
+    const answer = caller.unary(() => dial(), PING, {}, { signal: abort.signal });
     await settled();
     abort.abort(new Error("enough"));
     await expect(answer).rejects.toMatchObject({ code: "rpc.cancelled", cause: { message: "enough" } });
@@ -160,7 +162,7 @@ describe("a call", () => {
 
   it("cancelled before it began opens no stream", async () => {
     const { caller, dial, streams } = house();
-    const answer = caller.unary(dial, PING, {}, { signal: AbortSignal.abort() });
+    const answer = caller.unary(() => dial(), PING, {}, { signal: AbortSignal.abort() });
     await expect(answer).rejects.toMatchObject({ code: "rpc.cancelled" });
     expect(streams).toEqual([]);
   });
@@ -187,7 +189,7 @@ describe("a call", () => {
   it("ends when the connection goes", async () => {
     const { router, caller, dial, streams } = house();
     router.handle(PING, () => new Promise(() => undefined));
-    const answer = caller.unary(dial, PING, {});
+    const answer = caller.unary(() => dial(), PING, {});
     await settled();
     streams[0]?.near.drop(connectionLost());
     streams[0]?.far.drop(connectionLost());
@@ -198,18 +200,18 @@ describe("a call", () => {
   it("too large to send never opens a stream; too large to answer says so", async () => {
     const { router, caller, dial, streams } = house();
     const value = new Uint8Array(LIMITS.messageBytes);
-    const answer = caller.unary(dial, PUT, { value });
+    const answer = caller.unary(() => dial(), PUT, { value });
     await expect(answer).rejects.toMatchObject({ code: "rpc.too-large" });
     expect(streams).toEqual([]);
     router.handle(PING, () => ({ payload: value }));
-    await expect(caller.unary(dial, PING, {})).rejects.toMatchObject({ code: "rpc.too-large" });
+    await expect(caller.unary(() => dial(), PING, {})).rejects.toMatchObject({ code: "rpc.too-large" });
   });
 
   it("carries the largest secret", async () => {
     const { router, caller, dial } = house();
     router.handle(PUT, ({ path, value }) => ({ path, version: value.length }));
     const value = new Uint8Array(LIMITS.secretValueBytes);
-    const answer = await caller.unary(dial, PUT, { path: "a", value });
+    const answer = await caller.unary(() => dial(), PUT, { path: "a", value });
     expect(answer.version).toBe(LIMITS.secretValueBytes);
   });
 
@@ -227,7 +229,7 @@ describe("a call", () => {
       payload: Uint8Array.of((await collect(requests)).length),
     }));
     const answer = caller.clientStream(
-      dial,
+      () => dial(),
       COLLECT,
       (async function* () {
         yield {};
@@ -252,7 +254,9 @@ describe("a call", () => {
         await new Promise((resolve) => setImmediate(resolve));
       }
     })();
-    await expect(caller.clientStream(dial, COLLECT, endless)).rejects.toMatchObject({ code: "authz.denied" });
+    await expect(caller.clientStream(() => dial(), COLLECT, endless)).rejects.toMatchObject({
+      code: "authz.denied",
+    });
     await settled();
     const after = sent;
     await settled();

@@ -225,7 +225,7 @@ describe("interceptors", () => {
       trace.push("handler");
       return {};
     });
-    await caller.unary(dial, PING, {});
+    await caller.unary(() => dial(), PING, {});
     expect(trace).toEqual([
       ...["outer in", "inner in", "handler", "inner out", "outer out"],
       ...["inner end answered", "outer end answered"],
@@ -248,8 +248,8 @@ describe("interceptors", () => {
       calls += 1;
       yield {};
     });
-    await expect(caller.unary(dial, STATUS, {})).rejects.toMatchObject({ code: "authz.denied" });
-    const stream = caller.serverStream(dial, OPEN, { role: "ci" });
+    await expect(caller.unary(() => dial(), STATUS, {})).rejects.toMatchObject({ code: "authz.denied" });
+    const stream = caller.serverStream(() => dial(), OPEN, { role: "ci" });
     await expect(stream.next()).rejects.toMatchObject({ code: "authz.denied" });
     expect(requests).toMatchObject([{}, { role: "ci" }]);
     expect(calls).toBe(0);
@@ -262,7 +262,7 @@ describe("interceptors", () => {
       yield { expired: {} };
       throw new GatehouseError("pairing.paused", "later");
     });
-    const stream = caller.serverStream(dial, OPEN, {});
+    const stream = caller.serverStream(() => dial(), OPEN, {});
     await stream.next();
     await expect(stream.next()).rejects.toMatchObject({ code: "pairing.paused" });
     expect(trace).toEqual(["it in", "it out", "it end pairing.paused"]);
@@ -277,7 +277,7 @@ describe("interceptors", () => {
     };
     const { router, caller, dial, failures } = house([bad]);
     router.handle(PING, () => ({}));
-    await expect(caller.unary(dial, PING, {})).resolves.toBeDefined();
+    await expect(caller.unary(() => dial(), PING, {})).resolves.toBeDefined();
     expect(failures).toHaveLength(1);
   });
 });
