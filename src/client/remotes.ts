@@ -4,9 +4,10 @@
  */
 import { dirname } from "node:path";
 import { GatehouseError, isGatehouseError, LIMITS, type UnixMs, unixMs } from "../core/index.ts";
-import { checkPrivate, homeLayout, readSmallFile, writeAtomic } from "../files/index.ts";
+import { checkPrivate, type HomeLayout, homeLayout, readSmallFile, writeAtomic } from "../files/index.ts";
 import { type DeviceId, deviceIdOf, isDeviceId } from "../identity/index.ts";
 import { parseAddress } from "./address.ts";
+import { forgetTickets } from "./tickets.ts";
 
 export interface Remote {
   /** Unique in this home. */
@@ -34,14 +35,16 @@ interface Document {
 
 export class Remotes {
   readonly #path: string;
+  readonly #ticketsDir: string;
 
-  private constructor(path: string) {
-    this.#path = path;
+  private constructor({ remotesFile, ticketsDir }: HomeLayout) {
+    this.#path = remotesFile;
+    this.#ticketsDir = ticketsDir;
   }
 
   /** Of the install at `home`. Reads nothing yet. */
   static of(home: string): Remotes {
-    return new Remotes(homeLayout(home).remotesFile);
+    return new Remotes(homeLayout(home));
   }
 
   /** In the order they were paired. @throws home.bad-permissions, file.damaged, like everything here */
@@ -116,6 +119,7 @@ export class Remotes {
       remotes: document.remotes.filter(({ name }) => name !== gone.name),
       default: document.default === gone.name ? undefined : document.default,
     });
+    await forgetTickets(this.#ticketsDir, gone.gatehouseId);
     return gone;
   }
 

@@ -63,12 +63,28 @@ export const LIMITS = {
   connectionsPerDevice: 32,
   handshakesPerSource: 64,
   handshakes: 1_024,
+  /** Unfinished handshakes from which on newcomers prove their address first: a spoofer fills no table after that. */
+  handshakesBeforeRetry: 128,
+  /** Sources whose handshakes failed, and for how long each of them has to prove its address. */
+  failedSources: 4_096,
+  failureMs: 10_000,
+  /** Failures of one proven source in that time; each costs us a signature, half a millisecond. */
+  failuresPerSource: 256,
   handshakeMs: 10_000,
   idleMs: 30_000,
   keepAliveMs: 15_000,
   /** Packets held for one connection until its peer is admitted. */
   heldPackets: 16,
   drainMs: 5_000,
+  /** On its way to all connections of one device: a gigabit over a quarter of a second. */
+  flightBytesPerDevice: 33_554_432,
+  /** What a connection is used for before its client is asked to open another; at twice as much it ends. */
+  connectionPackets: 2 ** 28,
+  connectionAgeMs: 21_600_000,
+  /** Addresses that the peer came from: the library keeps 24 KiB for each, 64 of them at most. */
+  connectionPaths: 32,
+  /** Bytes received that were neither stream data nor what belongs to packets: some of them the library keeps. */
+  connectionOddBytes: 2_097_152,
 
   pairingTtlMs: 120_000,
   pairingTtlMaxMs: 600_000,
@@ -110,6 +126,33 @@ export const LIMITS = {
   auditSegmentBytes: 4_194_304,
   /** Records waiting to be written; past it calls are turned away instead of piling up behind a slow disk. */
   auditPendingBytes: 16_777_216,
+  /** The main thread shows that it is alive so often: rare enough to cost nothing. */
+  watchdogBeatMs: 1_000,
+  /**
+   * Without a beat for so long the process is ended: many times the longest pause that is meant to happen, and short
+   * enough to have the door back within 15 s.
+   */
+  watchdogSilenceMs: 10_000,
+  /** Once may be bad luck. */
+  freezesBeforeQuarantine: 2,
+  /** Notes of freezes that are kept, the newest: a year of one a day. */
+  freezeNotes: 365,
+  freezeNotesBytes: 65_536,
+  /** Between an unexpected end of the daemon and its next start; doubles each time, back to the least after health. */
+  restartDelayMs: 500,
+  restartDelayMaxMs: 30_000,
+  restartHealthyMs: 60_000,
+  /** From telling the daemon to stop to ending it: the drain, and one freeze found out meanwhile. */
+  superviseStopMs: 20_000,
+
+  /** Session tickets a client keeps for one gatehouse: as many commands may come back quickly at once. */
+  ticketsPerGatehouse: 4,
+  /** TLS gives a ticket at most seven days (RFC 8446 §4.6.1); the gatehouse's are good for two. */
+  ticketMs: 2 * 86_400_000,
+  /** A ticket holds both sides' certificates and the keys. */
+  ticketBytes: 32_768,
+  /** What a client waits at its end for tickets to be written: they are worth a round trip, not more. */
+  ticketSettleMs: 100,
   /** A key file, certificate or remotes list read whole into memory. */
   smallFileBytes: 1_048_576,
   remotes: 256,

@@ -52,6 +52,9 @@ export const LABELS = {
   pairingSession: "gatehouse/v1/pairing/session",
   pairingConfirmation: "gatehouse/v1/pairing/confirmation",
 
+  /** The hash that ties a client's session ticket to the gatehouse and the certificates it was got with. */
+  ticketBinding: "gatehouse/v1/client/ticket-binding",
+
   /** The boot record's integrity. */
   bootRecord: "gatehouse/v1/boot/record",
 } as const;

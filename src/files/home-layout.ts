@@ -11,6 +11,8 @@ export interface HomeLayout {
   readonly bootFile: string;
   /** Gatehouses this home paired with as a client. */
   readonly remotesFile: string;
+  /** What lets this home come back to those gatehouses in one round trip; secret, and expendable. */
+  readonly ticketsDir: string;
   /** Held by the home's one daemon. */
   readonly lockFile: string;
   /** Where the running daemon listens, for the client commands of this home. */
@@ -27,6 +29,7 @@ export function homeLayout(root: string): HomeLayout {
     auditDir: join(home, "audit"),
     bootFile: join(home, "boot"),
     remotesFile: join(home, "remotes.json"),
+    ticketsDir: join(home, "tickets"),
     lockFile: join(home, "lock"),
     endpointFile: join(home, "endpoint.json"),
   });

@@ -6,7 +6,7 @@ import { GatehouseError, hex, LIMITS } from "../core/index.ts";
 import { syncDir } from "./directories.ts";
 import { errnoOf, withFile } from "./failures.ts";
 
-const PRIVATE_FILE_MODE = 0o600;
+export const PRIVATE_FILE_MODE = 0o600;
 
 /**
  * Reads a whole regular file of at most `sizeBytesMax` bytes.
@@ -96,7 +96,7 @@ async function withTemporary<Result>(
 }
 
 /** `.name.<32 hex digits>.tmp` beside the file. */
-function temporaryName(path: string): string {
+export function temporaryName(path: string): string {
   return join(dirname(path), `.${basename(path)}.${hex(randomBytes(16))}.tmp`);
 }
 
