@@ -6,7 +6,7 @@ export interface DeviceRow {
   readonly role: string;
   /** SHA-256 of the TLS key's SubjectPublicKeyInfo, pinned. */
   readonly spkiSha256: Uint8Array;
-  readonly state: "active" | "revoked";
+  readonly state: "active" | "quarantined" | "revoked";
   readonly revokedAt: number | undefined;
 }
 

@@ -31,6 +31,10 @@ export class DeviceRegistry<Row extends DeviceRow> {
     return this.list().filter(({ state }) => state === "active").length;
   }
 
+  get quarantinedCount(): number {
+    return this.list().filter(({ state }) => state === "quarantined").length;
+  }
+
   get(id: DeviceId): Row | undefined {
     return this.#options.store.get(id);
   }
@@ -63,7 +67,7 @@ export class DeviceRegistry<Row extends DeviceRow> {
   /**
    * Judges a client's certificate chain (DER, leaf first), on resumed connections too: chain to our authority, dates,
    * profile, and the key and state on record. Synchronous: it runs inside the handshake.
-   * @throws certificate.*, device.unknown, device.revoked, device.key-changed
+   * @throws certificate.*, device.unknown, device.revoked, device.key-changed, device.quarantined
    */
   admit(chain: readonly Uint8Array[]): { readonly id: DeviceId; readonly row: Row } {
     const { store, gatehouseId, clock } = this.#options;
@@ -76,6 +80,12 @@ export class DeviceRegistry<Row extends DeviceRow> {
     if (row.state === "revoked") throw revoked(row);
     if (!equalBytes(row.spkiSha256, leaf.spkiSha256)) {
       throw new GatehouseError("device.key-changed", "this gatehouse knows this device by another key");
+    }
+    if (row.state === "quarantined") {
+      throw new GatehouseError(
+        "device.quarantined",
+        "this device froze the gatehouse and is shut out for now",
+      );
     }
     this.#lastSeen.set(row.id, now);
     return { id: leaf.deviceId, row };
@@ -97,12 +107,12 @@ export class DeviceRegistry<Row extends DeviceRow> {
     const id = parsedId(text);
     if (id !== undefined) return rows.filter((row) => row.id === id);
     const named = rows.filter(({ name }) => name === text);
-    const active = named.filter(({ state }) => state === "active");
+    const welcome = named.filter(({ state }) => state !== "revoked");
     const prefix = foldDeviceId(text);
     const prefixed =
       prefix.length < PREFIX_CHARACTERS_MIN ? [] : rows.filter((row) => row.id.startsWith(prefix));
     // A name becomes free again when its device is revoked.
-    return [...new Set([...(active.length > 0 ? active : named), ...prefixed])];
+    return [...new Set([...(welcome.length > 0 ? welcome : named), ...prefixed])];
   }
 }
 

@@ -80,6 +80,7 @@ export const ERROR_CODES = {
   "device.ambiguous": { status: "invalid-argument", exit: EXIT.usage },
   "device.unknown": { status: "unauthenticated", exit: EXIT.notPaired },
   "device.revoked": { status: "unauthenticated", exit: EXIT.notPaired },
+  "device.quarantined": { status: "unauthenticated", exit: EXIT.notPaired },
   "device.key-changed": { status: "unauthenticated", exit: EXIT.notPaired },
   "device.name-taken": { status: "already-exists", exit: EXIT.conflict },
   "device.last-owner": { status: "failed-precondition", exit: EXIT.conflict },

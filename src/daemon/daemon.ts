@@ -11,7 +11,9 @@ import { openDoor } from "./door.ts";
 import { makeGatehouse } from "./init.ts";
 import { publishEndpoint, writeOwnerCertificate } from "./owner-files.ts";
 import type { PairingDoor, PairingDoorEvent } from "./pairing-door.ts";
-import { type Effects, openStorage } from "./storage.ts";
+import { Quarantine } from "./quarantine.ts";
+import { type Effects, openStorage, type Storage } from "./storage.ts";
+import { Watchdog, type WatchdogOptions } from "./watchdog.ts";
 
 export interface DaemonOptions extends Effects {
   readonly home: string;
@@ -24,6 +26,11 @@ export interface DaemonOptions extends Effects {
   readonly version: string;
   /** Of this process, for the command line's information. */
   readonly pid: number;
+  /**
+   * When there: a thread ends this whole process should its main thread freeze. Only who owns the process, and has it
+   * started again, asks for it.
+   */
+  readonly watchdog?: WatchdogOptions;
 }
 
 /** What a daemon that is ready says of itself. */
@@ -68,8 +75,10 @@ export class Daemon implements AsyncDisposable {
     const storage = await openStorage(layout, { keyDir: options.keyDir, mode: "open" }, options, resources);
     const codec = caKeyCodec(storage.vault);
     const ca = await DeviceCa.open(layout.caDir, { gatehouseId: identity.id, ...options, codec });
+    const quarantine = await openQuarantine(layout, identity, storage, options);
+    const watchdog = await startWatchdog(layout, options, resources);
     const { router, pairing, server } = await openDoor(
-      { ...options, identity, boot, storage, ca },
+      { ...options, identity, boot, storage, ca, quarantine, spotlight: watchdog?.spotlight },
       resources,
     );
     await renewOwner(layout, boot, identity, ca);
@@ -100,6 +109,25 @@ export class Daemon implements AsyncDisposable {
     await this.#router.drain(LIMITS.drainMs);
     await this.#resources[Symbol.asyncDispose]();
   }
+}
+
+function openQuarantine(
+  { freezesFile }: HomeLayout,
+  { id }: DeviceIdentity,
+  { vault, audit }: Storage,
+  { clock, logger }: Effects,
+): Promise<Quarantine> {
+  const parts = { notesFile: freezesFile, devices: vault.devices, audit, gatehouseId: id, clock, logger };
+  return Quarantine.open(parts);
+}
+
+async function startWatchdog(
+  { freezesFile }: HomeLayout,
+  { watchdog, clock, logger }: DaemonOptions,
+  resources: Resources,
+): Promise<Watchdog | undefined> {
+  if (watchdog === undefined) return undefined;
+  return resources.use(await Watchdog.start({ ...watchdog, notesFile: freezesFile, clock, logger }));
 }
 
 interface OpenHome {

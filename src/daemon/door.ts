@@ -20,7 +20,9 @@ import { enrollment } from "./enrollment.ts";
 import { limiterStore } from "./limiter-store.ts";
 import { PairingDoor } from "./pairing-door.ts";
 import { Peers } from "./peers.ts";
+import type { Quarantine } from "./quarantine.ts";
 import type { Effects, Storage } from "./storage.ts";
+import type { Spotlight } from "./watchdog-memory.ts";
 
 /** Requests; pairing has its own. */
 const REQUESTS_ALPN = "gatehouse/1";
@@ -32,6 +34,9 @@ export interface DoorParts extends Effects {
   readonly ca: DeviceCa;
   readonly listen: SocketAddress;
   readonly version: string;
+  readonly quarantine: Quarantine;
+  /** Is told whose connection is being handled. */
+  readonly spotlight: Spotlight<QuicConnection> | undefined;
 }
 
 export interface Door {
@@ -59,6 +64,7 @@ export async function openDoor(parts: DoorParts, resources: Resources): Promise<
   const pairing = await openPairingDoor(parts, { certificate: () => leaf.der, server });
   const router = resources.use(await openRouter(parts, { registry, pairing, server }));
   const serve = (connection: QuicConnection, id: DeviceId): void => {
+    parts.spotlight?.name(connection, id);
     const peer = peerOf(connection, id, registry);
     connection.onStream((stream) => router.serve(stream, peer));
   };
@@ -94,7 +100,7 @@ async function openPairingDoor(
 }
 
 async function openRouter(
-  { identity, boot, storage, version, clock, logger }: DoorParts,
+  { identity, boot, storage, quarantine, version, clock, logger }: DoorParts,
   door: {
     readonly registry: DeviceRegistry<DeviceRow>;
     readonly pairing: PairingDoor;
@@ -112,11 +118,13 @@ async function openRouter(
       find: (text) => registry.find(text),
       lastSeenAt: (id) => registry.lastSeenAt(id),
       revoke: (id, at, mutation) => vault.devices.revoke(id, at, mutation),
+      release: (id, mutation) => quarantine.release(parseDeviceId(id), mutation),
     },
     health: {
       ...{ name: boot.name, deviceId: identity.id, fingerprint: identity.fingerprint, version },
       quic: () => formatAddress(dialable(server().address, "network")),
       activeDevices: () => registry.activeCount,
+      quarantinedDevices: () => registry.quarantinedCount,
       state: () => vault.state,
     },
   });

@@ -9,6 +9,8 @@ export interface HomeLayout {
   readonly auditDir: string;
   /** What must be readable while the vault is sealed. */
   readonly bootFile: string;
+  /** What the daemon's watchdog noted of freezes. */
+  readonly freezesFile: string;
   /** Gatehouses this home paired with as a client. */
   readonly remotesFile: string;
   /** What lets this home come back to those gatehouses in one round trip; secret, and expendable. */
@@ -28,6 +30,7 @@ export function homeLayout(root: string): HomeLayout {
     vaultDir: join(home, "vault"),
     auditDir: join(home, "audit"),
     bootFile: join(home, "boot"),
+    freezesFile: join(home, "freezes"),
     remotesFile: join(home, "remotes.json"),
     ticketsDir: join(home, "tickets"),
     lockFile: join(home, "lock"),

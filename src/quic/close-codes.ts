@@ -35,6 +35,11 @@ export const CLOSE_CODES = {
     hint: "pair this device again",
   },
   "certificate.malformed": { number: 0x17, error: "certificate.malformed", hint: "pair this device again" },
+  "device.quarantined": {
+    number: 0x18,
+    error: "device.quarantined",
+    hint: "ask the gatehouse's owner to look into it, and then: gatehouse device release DEVICE",
+  },
   "pairing.closed": {
     number: 0x20,
     error: "pairing.closed",

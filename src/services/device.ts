@@ -18,6 +18,8 @@ export interface DeviceDirectory {
   lastSeenAt(id: string): number | undefined;
   /** @throws device.not-found, device.last-owner */
   revoke(id: string, at: number, mutation: Mutation<DeviceRow>): Promise<DeviceRow>;
+  /** @throws device.not-found */
+  release(id: string, mutation: Mutation<DeviceRow>): Promise<DeviceRow>;
 }
 
 export function deviceService(
@@ -37,6 +39,7 @@ export function deviceService(
     lastSeenAt: devices.lastSeenAt(row.id) ?? 0,
     certificateExpiresAt: row.certificateExpiresAt,
     revokedAt: row.revokedAt ?? 0,
+    quarantinedAt: row.quarantinedAt ?? 0,
     kind: row.kind,
     platform: row.platform,
     fingerprint: fingerprintOf(row.identityKey),
@@ -54,6 +57,14 @@ export function deviceService(
     return mutate(METHODS.Device.Revoke, {
       ...{ context, request, granted: guard.granted(context), reply: record },
       change: (mutation) => devices.revoke(id, clock.now(), mutation),
+    });
+  });
+
+  router.handle(METHODS.Device.Release, (request, context) => {
+    const { id } = devices.find(request.device);
+    return mutate(METHODS.Device.Release, {
+      ...{ context, request, granted: guard.granted(context), reply: record },
+      change: (mutation) => devices.release(id, mutation),
     });
   });
 }

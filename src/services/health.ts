@@ -11,6 +11,7 @@ export interface HealthFacts {
   /** HOST:PORT. */
   readonly quic: () => string;
   readonly activeDevices: () => number;
+  readonly quarantinedDevices: () => number;
   readonly state: () => { readonly kind: string; readonly reason?: string };
 }
 
@@ -22,7 +23,8 @@ export function healthService(router: Router<Peer>, facts: HealthFacts): void {
   });
   router.handle(METHODS.Health.Status, () => {
     const { kind, reason = "" } = facts.state();
-    const devices = facts.activeDevices();
-    return { name, deviceId, fingerprint, version, state: kind, reason, quic: facts.quic(), devices };
+    const [devices, quarantinedDevices] = [facts.activeDevices(), facts.quarantinedDevices()];
+    const quic = facts.quic();
+    return { name, deviceId, fingerprint, version, state: kind, reason, quic, devices, quarantinedDevices };
   });
 }

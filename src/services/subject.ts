@@ -41,6 +41,10 @@ const gatehouse = (action: Action, { gatehouseId }: SubjectContext): Subject => 
   action,
   resource: { kind: "gatehouse", id: gatehouseId },
 });
+const knownDevice = (action: Action, device: string, { findDevice }: SubjectContext): Subject => ({
+  action,
+  resource: { kind: "device", ...findDevice(device) },
+});
 
 export const SUBJECTS: Table = {
   Health: {
@@ -50,10 +54,8 @@ export const SUBJECTS: Table = {
   Device: {
     List: (_request, context) => gatehouse("device:list", context),
     Show: (_request, context) => gatehouse("device:list", context),
-    Revoke: ({ device }, { findDevice }) => ({
-      action: "device:revoke",
-      resource: { kind: "device", ...findDevice(device) },
-    }),
+    Revoke: ({ device }, context) => knownDevice("device:revoke", device, context),
+    Release: ({ device }, context) => knownDevice("device:release", device, context),
   },
   Pairing: {
     Open: (_request, context) => gatehouse("pair:open", context),

@@ -16,8 +16,9 @@ export interface DeviceRow {
   readonly identityKey: Uint8Array;
   /** SHA-256 of the TLS key's SubjectPublicKeyInfo. */
   readonly spkiSha256: Uint8Array;
-  readonly state: "active" | "revoked";
+  readonly state: "active" | "quarantined" | "revoked";
   readonly pairedAt: number;
+  readonly quarantinedAt: number | undefined;
   readonly revokedAt: number | undefined;
   readonly certificateExpiresAt: number;
   /** Lower-case hex. */
@@ -26,7 +27,7 @@ export interface DeviceRow {
   readonly platform: string;
 }
 
-export type NewDevice = Omit<DeviceRow, "state" | "revokedAt">;
+export type NewDevice = Omit<DeviceRow, "state" | "quarantinedAt" | "revokedAt">;
 export type DeviceCertificate = Pick<DeviceRow, "spkiSha256" | "certificateExpiresAt" | "certificateSerial">;
 
 const OWNER = "owner";
@@ -65,12 +66,12 @@ export class Devices {
   /**
    * Adds a device, or renews what is known of one that joins again with the same identity key.
    * @throws GatehouseError `device.revoked`, `device.key-changed`, `device.name-taken` (by another active device),
-   * `device.last-owner` (joining again as less), `vault.full`.
+   * `device.quarantined` (joining again is no way out of it), `device.last-owner` (joining again as less), `vault.full`.
    */
   async add(device: NewDevice, mutation: Mutation<DeviceRow>): Promise<DeviceRow> {
     return await this.#mutations.run(LOCK, mutation, () => {
       this.#checkAddable(device);
-      return stored({ ...device, state: "active", revokedAt: undefined });
+      return stored({ ...device, state: "active", quarantinedAt: undefined, revokedAt: undefined });
     });
   }
 
@@ -81,6 +82,28 @@ export class Devices {
       if (row.state === "revoked") return { changes: [], result: row };
       this.#checkNotLastOwner(row);
       return stored({ ...row, state: "revoked", revokedAt: at });
+    });
+  }
+
+  /**
+   * Shuts a device out until it is released. One that is not active stays as it is.
+   * @throws GatehouseError `device.not-found`, `device.last-owner`: nobody would be left to release it.
+   */
+  async quarantine(id: string, at: number, mutation: Mutation<DeviceRow>): Promise<DeviceRow> {
+    return await this.#mutations.run(LOCK, mutation, () => {
+      const row = this.#known(id);
+      if (row.state !== "active") return { changes: [], result: row };
+      this.#checkNotLastOwner(row);
+      return stored({ ...row, state: "quarantined", quarantinedAt: at });
+    });
+  }
+
+  /** Ends a quarantine. A device that is in none stays as it is. @throws GatehouseError `device.not-found`. */
+  async release(id: string, mutation: Mutation<DeviceRow>): Promise<DeviceRow> {
+    return await this.#mutations.run(LOCK, mutation, () => {
+      const row = this.#known(id);
+      if (row.state !== "quarantined") return { changes: [], result: row };
+      return stored({ ...row, state: "active", quarantinedAt: undefined });
     });
   }
 
@@ -106,6 +129,11 @@ export class Devices {
   #checkAddable(device: NewDevice): void {
     const known = this.#rows.get(device.id);
     if (known?.state === "revoked") throw revoked();
+    if (known?.state === "quarantined") {
+      throw new GatehouseError("device.quarantined", "this device is quarantined", {
+        hint: "its owner may let it in again with: gatehouse device release DEVICE",
+      });
+    }
     if (known !== undefined && !equalBytes(known.identityKey, device.identityKey)) {
       throw new GatehouseError("device.key-changed", "this device is known with another identity key", {
         hint: "revoke the device, then pair it anew",
@@ -113,8 +141,8 @@ export class Devices {
     }
     // Joining again takes the window's role: a window for members must not leave the gatehouse without an owner.
     if (known !== undefined && device.role !== OWNER) this.#checkNotLastOwner(known);
-    const active = [...this.#rows.values()].filter(({ state }) => state === "active");
-    if (active.some(({ id, name }) => name === device.name && id !== device.id)) {
+    const welcome = [...this.#rows.values()].filter(({ state }) => state !== "revoked");
+    if (welcome.some(({ id, name }) => name === device.name && id !== device.id)) {
       throw new GatehouseError("device.name-taken", `another device is called ${device.name}`, {
         hint: "choose another name, or revoke the device that has it",
       });
@@ -125,10 +153,10 @@ export class Devices {
   }
 
   #checkNotLastOwner(row: DeviceRow): void {
-    if (row.role !== OWNER) return;
+    if (row.role !== OWNER || row.state !== "active") return;
     const owners = [...this.#rows.values()].filter(({ role, state }) => role === OWNER && state === "active");
     if (owners.length <= 1) {
-      throw new GatehouseError("device.last-owner", "the last owner cannot be revoked", {
+      throw new GatehouseError("device.last-owner", "the last owner cannot be shut out", {
         hint: "pair another owner first",
       });
     }
@@ -144,8 +172,8 @@ export class Devices {
 }
 
 function stored(row: DeviceRow): { readonly changes: readonly Change[]; readonly result: DeviceRow } {
-  const { id, revokedAt, state: _state, ...rest } = row;
-  const body = StoredDevice.encode({ ...rest, revokedAt: revokedAt ?? 0 }).finish();
+  const { id, quarantinedAt = 0, revokedAt = 0, state: _state, ...rest } = row;
+  const body = StoredDevice.encode({ ...rest, quarantinedAt, revokedAt }).finish();
   return { changes: [{ kind: "put", space: "device", key: id, body }], result: row };
 }
 
@@ -157,14 +185,26 @@ function decode(id: string, body: Uint8Array): DeviceRow {
     role: device.role,
     identityKey: device.identityKey,
     spkiSha256: device.spkiSha256,
-    state: device.revokedAt === 0 ? "active" : "revoked",
+    state: stateOf(device),
     pairedAt: device.pairedAt,
+    quarantinedAt: device.quarantinedAt === 0 ? undefined : device.quarantinedAt,
     revokedAt: device.revokedAt === 0 ? undefined : device.revokedAt,
     certificateExpiresAt: device.certificateExpiresAt,
     certificateSerial: device.certificateSerial,
     kind: device.kind,
     platform: device.platform,
   };
+}
+
+function stateOf({
+  quarantinedAt,
+  revokedAt,
+}: {
+  quarantinedAt: number;
+  revokedAt: number;
+}): DeviceRow["state"] {
+  if (revokedAt !== 0) return "revoked";
+  return quarantinedAt === 0 ? "active" : "quarantined";
 }
 
 function revoked(): GatehouseError<"device.revoked"> {

@@ -20,6 +20,7 @@ const CALLS: {
     List: (world, name) => world.call(name, Device.List, {}),
     Show: (world, name) => world.call(name, Device.Show, { device: "phone" }),
     Revoke: (world, name) => world.call(name, Device.Revoke, { device: "phone" }),
+    Release: (world, name) => world.call(name, Device.Release, { device: "phone" }),
   },
   Pairing: {
     Open: (world, name) => world.stream(name, Pairing.Open, {}).next(),

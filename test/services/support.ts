@@ -89,10 +89,12 @@ export class World implements AsyncDisposable {
         find: (text) => registry.find(text),
         lastSeenAt: (id) => registry.lastSeenAt(id),
         revoke: (id, at, mutation) => vault.devices.revoke(id, at, mutation),
+        release: (id, mutation) => vault.devices.release(id, mutation),
       },
       health: {
         ...{ name: "home", deviceId: gatehouseId, fingerprint: "ab12", version: "1.2.3" },
         ...{ quic: () => "127.0.0.1:7443", activeDevices: () => registry.activeCount },
+        quarantinedDevices: () => registry.quarantinedCount,
         state: () => vault.state,
       },
     };
