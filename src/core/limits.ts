@@ -153,6 +153,13 @@ export const LIMITS = {
   ticketBytes: 32_768,
   /** What a client waits at its end for tickets to be written: they are worth a round trip, not more. */
   ticketSettleMs: 100,
+  /** How long a client's calls wait for a lost gatehouse to come back before they say that it is gone. */
+  reconnectMs: 10_000,
+  /** Between attempts to reach it: from the first to the longest pause, before jitter. */
+  reconnectPauseMs: 50,
+  reconnectPauseMaxMs: 2_000,
+  /** What a client has left for a fresh connection is closed when its calls have ended, or after so long. */
+  retireMs: 60_000,
   /** A key file, certificate or remotes list read whole into memory. */
   smallFileBytes: 1_048_576,
   remotes: 256,

@@ -2,7 +2,7 @@ import { DeviceCa } from "../ca/index.ts";
 import { GatehouseError, LIMITS, Resources } from "../core/index.ts";
 import { checkPrivateTree, ensurePrivateDir, type HomeLayout, homeLayout, lockHome } from "../files/index.ts";
 import { type DeviceId, DeviceIdentity } from "../identity/index.ts";
-import { dialable, formatAddress, type SocketAddress } from "../quic/index.ts";
+import { dialable, formatAddress, type QuicServer, type SocketAddress } from "../quic/index.ts";
 import type { Router } from "../rpc/index.ts";
 import type { Peer } from "../services/index.ts";
 import { type BootRecord, readBootRecord } from "./boot-record.ts";
@@ -19,7 +19,8 @@ export interface DaemonOptions extends Effects {
   readonly home: string;
   /** Where key-encryption keys lie; outside of the home. */
   readonly keyDir: string;
-  readonly listen: SocketAddress;
+  /** One socket each; a wildcard is bound to every address of its family. */
+  readonly listen: readonly SocketAddress[];
   /** Makes the gatehouse first where there is none, under this name. */
   readonly init?: { readonly name: string };
   /** The program's version, as `Health/Status` tells it. */
@@ -49,6 +50,7 @@ export class Daemon implements AsyncDisposable {
   readonly #resources: Resources;
   readonly #router: Router<Peer>;
   readonly #pairing: PairingDoor;
+  readonly #server: QuicServer;
   #isClosed = false;
 
   private constructor(parts: {
@@ -56,11 +58,13 @@ export class Daemon implements AsyncDisposable {
     resources: Resources;
     router: Router<Peer>;
     pairing: PairingDoor;
+    server: QuicServer;
   }) {
     this.ready = parts.ready;
     this.#resources = parts.resources;
     this.#router = parts.router;
     this.#pairing = parts.pairing;
+    this.#server = parts.server;
   }
 
   /**
@@ -82,12 +86,12 @@ export class Daemon implements AsyncDisposable {
       resources,
     );
     await renewOwner(layout, boot, identity, ca);
-    const quic = formatAddress(dialable(server.address, "network"));
-    const here = formatAddress(dialable(server.address, "this-machine"));
+    const quic = formatAddress(dialable(server.addresses, "network"));
+    const here = formatAddress(dialable(server.addresses, "this-machine"));
     resources.use(await publishEndpoint(layout, here, options.pid));
     options.logger.info("ready", { quic });
     const ready = { name: boot.name, deviceId: identity.id, fingerprint: identity.fingerprint, quic };
-    return new Daemon({ ready, router, pairing, resources: resources.move() });
+    return new Daemon({ ready, router, pairing, server, resources: resources.move() });
   }
 
   /**
@@ -106,6 +110,7 @@ export class Daemon implements AsyncDisposable {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#pairing[Symbol.dispose]();
+    this.#server.announceShutdown();
     await this.#router.drain(LIMITS.drainMs);
     await this.#resources[Symbol.asyncDispose]();
   }

@@ -32,7 +32,7 @@ export interface DoorParts extends Effects {
   readonly boot: BootRecord;
   readonly storage: Storage;
   readonly ca: DeviceCa;
-  readonly listen: SocketAddress;
+  readonly listen: readonly SocketAddress[];
   readonly version: string;
   readonly quarantine: Quarantine;
   /** Is told whose connection is being handled. */
@@ -47,7 +47,7 @@ export interface Door {
 
 /** Puts admission, services and pairing behind one QUIC server; all owned by `resources`. */
 export async function openDoor(parts: DoorParts, resources: Resources): Promise<Door> {
-  const { identity, ca, storage, clock, random, logger } = parts;
+  const { identity, ca, storage, spotlight, clock, random, logger } = parts;
   const caCertificates = () => ca.certificatesDer;
   const store = storage.vault.devices;
   const registry = new DeviceRegistry<DeviceRow>({ store, gatehouseId: identity.id, clock, caCertificates });
@@ -64,7 +64,7 @@ export async function openDoor(parts: DoorParts, resources: Resources): Promise<
   const pairing = await openPairingDoor(parts, { certificate: () => leaf.der, server });
   const router = resources.use(await openRouter(parts, { registry, pairing, server }));
   const serve = (connection: QuicConnection, id: DeviceId): void => {
-    parts.spotlight?.name(connection, id);
+    spotlight?.name(connection, id);
     const peer = peerOf(connection, id, registry);
     connection.onStream((stream) => router.serve(stream, peer));
   };
@@ -72,6 +72,7 @@ export async function openDoor(parts: DoorParts, resources: Resources): Promise<
     ...{ listen: parts.listen, alpn: REQUESTS_ALPN, caPem: ca.certificatesPem, clock, random, logger },
     identity: { keyPem: identity.tls.privateKeyPem, certificatePem: certificatePem(leaf.der) },
     admit: admission({ registry, peers, pairing, logger, serve }),
+    ...(spotlight === undefined ? {} : { onHandling: (connection) => spotlight.show(connection) }),
   });
   return { router, pairing, server: resources.use(opened) };
 }
@@ -122,7 +123,7 @@ async function openRouter(
     },
     health: {
       ...{ name: boot.name, deviceId: identity.id, fingerprint: identity.fingerprint, version },
-      quic: () => formatAddress(dialable(server().address, "network")),
+      quic: () => formatAddress(dialable(server().addresses, "network")),
       activeDevices: () => registry.activeCount,
       quarantinedDevices: () => registry.quarantinedCount,
       state: () => vault.state,

@@ -129,7 +129,7 @@ export class PairingDoor implements Disposable {
   #uri({ uriSecret }: PairingWindow): string {
     const { identity, server } = this.#options;
     return formatPairingUri({
-      address: formatAddress(dialable(server().address, "network")),
+      address: formatAddress(dialable(server().addresses, "network")),
       gatehouseId: identity.id,
       secret: uriSecret,
     });

@@ -1,43 +1,69 @@
-import { type Clock, GatehouseError, type Logger } from "../core/index.ts";
+import { type Clock, GatehouseError, LIMITS, type Logger, type Random } from "../core/index.ts";
 import type { SocketAddress } from "./address.ts";
 import { CLOSE_CODES, type CloseCause, errorFromHere, errorFromPeer } from "./close-codes.ts";
+import { ConnectionIds, type Routes } from "./connection-ids.ts";
 import { Gate, type PeerAdmission } from "./gate.ts";
+import { ClientFlights, ServerFlights } from "./handshake-flights.ts";
 import { LazyTimer } from "./lazy-timer.ts";
 import type { NativeConnection } from "./native.ts";
+import type { DatagramSocket } from "./network.ts";
+import { Pacer } from "./pacer.ts";
+import { type CoalescedPacket, isLong } from "./packet.ts";
+import { PacketWriter } from "./packet-writer.ts";
+import { Paths } from "./paths.ts";
 import type { QuicStream } from "./stream.ts";
-import { type OnStream, StreamTable } from "./stream-table.ts";
-import type { UdpSocket } from "./udp-socket.ts";
+import { type OnStream, type Signal, StreamTable } from "./stream-table.ts";
+import { Wear } from "./wear.ts";
 
-/** Packets sent in one flush before other connections get their turn. */
-const PACKETS_PER_FLUSH = 256;
-/** Path events are drained at least this often: the library's queue of them has no bound. */
-const PACKETS_PER_EVENT_DRAIN = 64;
+/** The library's events are drained, and the connection's wear is looked at, at least this often. */
+const PACKETS_PER_DRAIN = 64;
 /** Transport codes from here on are TLS alerts (RFC 9001 §4.8): the packet decrypted, what it said was refused. */
 const TLS_ALERT_BASE = 0x100;
+/** A smaller delay is not worth a timer. */
+const NEXT_TURN_MS = 0;
 
 export interface ConnectionOptions {
   readonly native: NativeConnection;
   readonly role: "client" | "server";
-  readonly socket: UdpSocket;
+  readonly socket: DatagramSocket;
   readonly remote: SocketAddress;
-  /** Judges the peer once TLS is done; no frame of a peer it has not let in is processed. */
+  /** Servers: the client's first destination connection id; what comes by it again is a repeat. */
+  readonly originalId?: Uint8Array;
+  /** Servers: the client has shown a token. */
+  readonly isValidated?: boolean;
+  /** Clients: a ticket is in the library's hands; and what is remembered of the path. */
+  readonly isResuming?: boolean;
+  readonly rttMs?: number | undefined;
+  /** Judges the peer once TLS shows its certificates; no frame of a peer it has not let in is processed. */
   readonly admit: PeerAdmission;
+  /** The handshake is complete. */
+  readonly established?: (connection: QuicConnection) => void;
+  /** Clients: the server, or this side's own wear, asks for a fresh connection. */
+  readonly onSignal?: (signal: Signal) => void;
+  /** Clients: a ticket has come (RFC 8446 §4.6.1). */
+  readonly onSession?: (session: Uint8Array) => void;
   /** Between signs of life while calls are under way; undefined: the other side sees to that. */
   readonly keepAliveMs?: number;
   readonly clock: Clock;
+  readonly random: Random;
   readonly logger: Logger;
   readonly scratch: Buffer;
+  readonly routes: Routes;
   readonly schedule: (connection: QuicConnection) => void;
+  /** Told before a timer of this connection enters the library, and with undefined after it. */
+  readonly handling?: ((connection: QuicConnection | undefined) => void) | undefined;
   /** The library holds nothing of this connection any more. */
   readonly gone: (connection: QuicConnection) => void;
 }
 
-/** What is known of the peer once TLS is done. */
+/** What is known of the peer once TLS has shown its certificates. */
 export interface Handshake {
   /** DER, leaf first; verified against the CA only in the strict context. Possession of the leaf's key is proven. */
   readonly certificates: readonly Uint8Array[];
   readonly alpn: string;
   readonly isResumed: boolean;
+  /** Servers: the handshake is not complete yet, so that all this may be a replay. */
+  readonly isEarlyData: boolean;
   readonly remote: SocketAddress;
 }
 
@@ -52,40 +78,67 @@ export class QuicConnection {
   readonly closed: Promise<GatehouseError>;
   /** Settles when the peer is admitted, or with why it was not. */
   readonly opened: Promise<Handshake>;
+  /** The device behind it, for attribution; set by whoever admits. */
+  tag: Uint8Array | undefined;
+  /** Servers: the client's first destination connection id, latin1. */
+  readonly originalId: string | undefined;
   readonly #options: ConnectionOptions;
   readonly #native: NativeConnection;
-  readonly #local: SocketAddress;
   readonly #gate: Gate;
   readonly #streams: StreamTable;
+  readonly #writer: PacketWriter;
+  readonly #ids: ConnectionIds;
+  readonly #paths: Paths;
+  readonly #wear: Wear;
+  readonly #timer: LazyTimer;
+  readonly #paceTimer: LazyTimer;
+  #clientFlights: ClientFlights | undefined;
+  #serverFlights: ServerFlights | undefined;
   #state: State = { kind: "handshaking" };
-  #remote: SocketAddress;
-  /** Source of the datagram being read. */
-  #arrivedFrom: SocketAddress;
+  #isEstablished = false;
+  #hasFedEarly = false;
+  #wantsSession: boolean;
+  #flightBytesMax: () => number = () => LIMITS.flightBytesPerDevice;
+  /** Of the datagram being read. */
+  #recvInfo: { from: SocketAddress; to: SocketAddress };
   #handshake: Handshake | undefined;
   #packetsSinceDrain = 0;
-  readonly #timer: LazyTimer;
   #keepAlive: Disposable | undefined;
+  #hasSignalled = false;
   #isGone = false;
   #settleClosed: (error: GatehouseError) => void = () => undefined;
   #settleOpened: { resolve(handshake: Handshake): void; reject(error: GatehouseError): void } | undefined;
 
   constructor(options: ConnectionOptions) {
+    const { native, role, logger, scratch, clock, random, routes, socket, remote } = options;
     this.#options = options;
-    this.#native = options.native;
-    this.#timer = new LazyTimer(options.clock, () => this.#timerFired());
-    this.#local = options.socket.address;
-    this.#remote = options.remote;
-    this.#arrivedFrom = options.remote;
+    this.#native = native;
+    this.#timer = new LazyTimer(clock, () => this.#timerFired());
+    this.#paceTimer = new LazyTimer(clock, () => options.schedule(this));
+    this.#recvInfo = { from: remote, to: socket.address };
     this.#gate = new Gate(
-      (bytes) => this.#feed(bytes),
+      (packet) => this.#feedPacket(packet),
       () => this.#tryAdmit(),
     );
-    const { native, role, logger, scratch } = options;
     this.#streams = new StreamTable({
       ...{ native, role, logger, scratch },
       schedule: () => options.schedule(this),
       refuse: (reason) => this.close("limit", reason),
+      onSignal: (signal) => options.onSignal?.(signal),
     });
+    this.#ids = new ConnectionIds(native, random, routes);
+    this.#paths = new Paths(native, this.#ids, remote);
+    this.#wear = new Wear(clock.monotonicMs());
+    const pacer = new Pacer(
+      clock,
+      () => this.#paths.rate,
+      () => this.#flightBytesMax(),
+    );
+    this.#writer = new PacketWriter({ native, socket, pacer, sent: () => this.#wear.sent() });
+    this.#wantsSession = options.onSession !== undefined;
+    const { originalId } = options;
+    this.originalId = originalId && Buffer.from(originalId).toString("latin1");
+    this.#startFlights();
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve;
     });
@@ -104,8 +157,33 @@ export class QuicConnection {
     return this.#state.kind === "open";
   }
 
+  /** The handshake is complete: nothing that comes now is a replay. */
+  get isEstablished(): boolean {
+    return this.#isEstablished;
+  }
+
+  /** A client's streams travel as early data now: the server may take them for a replay, or not take them at all. */
+  get isEarly(): boolean {
+    return !this.#isEstablished && this.#options.isResuming === true && this.#native.isInEarlyData();
+  }
+
   get remote(): SocketAddress {
-    return this.#remote;
+    return this.#paths.remote;
+  }
+
+  /** Where the packets of the path in use leave from. */
+  get local(): SocketAddress {
+    return this.#native.pathStats().find(({ active }) => active)?.localHost ?? this.#recvInfo.to;
+  }
+
+  /** Of the peer, since the start: for tests and measurements. */
+  get pathMoves(): number {
+    return this.#paths.moves;
+  }
+
+  /** Handshake datagrams that were sent again. */
+  get repeats(): number {
+    return (this.#clientFlights ?? this.#serverFlights)?.repeats ?? 0;
   }
 
   /** @throws TypeError before the peer is admitted. */
@@ -121,13 +199,18 @@ export class QuicConnection {
 
   /** Smoothed round-trip time of the active path, milliseconds; undefined before the first sample. */
   get rttMs(): number | undefined {
-    const path = this.#native.pathStats().find(({ active }) => active);
-    return path === undefined || path.rtt === 0 ? undefined : path.rtt;
+    const rttMs = this.#paths.rate?.rttMs ?? 0;
+    return rttMs === 0 ? undefined : rttMs;
   }
 
   /** Streams alive, for limits and tests. */
   get streamCount(): number {
     return this.#streams.size;
+  }
+
+  /** Bounds what may be on its way to the peer, bytes: asked again and again, so that connections may share. */
+  limitFlight(bytesMax: () => number): void {
+    this.#flightBytesMax = bytesMax;
   }
 
   /** Who takes the streams that the peer opens. Streams of a connection without a taker are reset. */
@@ -142,6 +225,13 @@ export class QuicConnection {
     return this.#streams.open();
   }
 
+  /** Servers: asks the client to open a fresh connection for what it does next. */
+  signal(signal: Signal): void {
+    if (this.#state.kind !== "open") return;
+    this.#streams.signal(signal);
+    this.#options.schedule(this);
+  }
+
   /** Ends the connection with an application code; `reason` is read by the peer's user. Idempotent. */
   close(cause: CloseCause, reason = ""): void {
     if (this.#state.kind === "closed") return;
@@ -150,27 +240,84 @@ export class QuicConnection {
     this.#options.schedule(this);
   }
 
+  /**
+   * Clients: moves to the path from `socket` (RFC 9000 §9.2), which is the connection's from then on. `validated` tries the
+   * path first and leaves the old one only when it works; `at-once` is for when the old one is dead. False: the library has
+   * no connection id or no place for one more path, and `socket` stays the caller's.
+   */
+  startMove(socket: DatagramSocket, mode: "validated" | "at-once", moved: () => void): boolean {
+    if (this.#state.kind !== "open" || !this.#isEstablished) return false;
+    const { address } = socket;
+    try {
+      if (mode === "at-once") this.#native.migrate(address, this.remote);
+      else this.#native.probePath(address, this.remote);
+    } catch {
+      return false;
+    }
+    this.#writer.addSocket(socket);
+    this.#paths.added();
+    if (mode === "at-once") moved();
+    else {
+      const watch = this.#paths.onValidated(address, () => {
+        watch[Symbol.dispose]();
+        this.#switchTo(address, moved);
+      });
+    }
+    this.#options.schedule(this);
+    return true;
+  }
+
+  /** Challenges a path that is being tried once more: the library waits long for a lost challenge. */
+  probeAgain(socket: DatagramSocket): void {
+    try {
+      this.#native.probePath(socket.address, this.remote);
+    } catch {
+      // The path is validated, or given up.
+    }
+    this.#options.schedule(this);
+  }
+
+  /** A path that was left, or did not work: its socket is the caller's again. */
+  dropPath(socket: DatagramSocket): void {
+    this.#writer.removeSocket(socket);
+  }
+
+  /** The sockets of all its paths. */
+  get sockets(): readonly DatagramSocket[] {
+    return this.#writer.sockets;
+  }
+
   /** Takes one datagram. Never throws. For the endpoint. */
-  receive(datagram: Buffer, from: SocketAddress): void {
-    const isKnownPath = from.port === this.#remote.port && from.host === this.#remote.host;
-    this.#arrivedFrom = isKnownPath ? this.#remote : { host: from.host, port: from.port };
-    if (this.#gate.isOpen) this.#feed(datagram);
+  receive(datagram: Buffer, from: SocketAddress, local: SocketAddress): void {
+    const { remote } = this.#paths;
+    const isKnownPath = from.port === remote.port && from.host === remote.host;
+    this.#recvInfo = { from: isKnownPath ? remote : { host: from.host, port: from.port }, to: local };
+    this.#wear.received(datagram.length);
+    const isHandshake = isLong(datagram);
+    if (isHandshake) this.#serverFlights?.received(datagram.length, this.#isRepeat(datagram));
+    if (this.#gate.isOpen && !isHandshake) this.#feed(datagram);
     else this.#gate.receive(datagram);
+    if (!isHandshake && this.#isEstablished) this.#clientFlights?.confirmed();
     this.#packetsSinceDrain += 1;
-    if (!isKnownPath || this.#packetsSinceDrain >= PACKETS_PER_EVENT_DRAIN) this.#drainEvents();
+    if (!isKnownPath || this.#packetsSinceDrain >= PACKETS_PER_DRAIN) this.#drainEvents();
   }
 
   /** After the turn's datagrams: notices the end, delivers streams, asks for the flush. For the endpoint. */
   afterReceive(): void {
-    if (this.#gate.isOpen) this.#streams.read();
+    if (this.#gate.isOpen) this.#readStreams();
+    if (!this.#isEstablished && this.#native.isEstablished()) this.#establish();
+    if (this.#wantsSession && this.#isEstablished) this.#lookForSession();
     this.#options.schedule(this);
   }
 
   /** Writes everything that can be written. For the endpoint. */
   flush(): void {
     if (this.#isGone) return;
-    if (this.#gate.isOpen && this.#state.kind === "open") this.#streams.flush();
-    this.#sendPackets();
+    const mayWrite = this.#gate.isOpen || this.isEarly;
+    if (mayWrite && this.#state.kind !== "closed") this.#streams.flush();
+    const waitMs = this.#writer.flush();
+    if (waitMs === NEXT_TURN_MS) setImmediate(() => this.#options.schedule(this));
+    else if (waitMs !== Number.POSITIVE_INFINITY) this.#paceTimer.arm(waitMs);
     this.#noticeEnd();
     this.#armTimer();
   }
@@ -183,22 +330,53 @@ export class QuicConnection {
     this.#disappear();
   }
 
+  /** Clients: the server wants a token, so nothing of the first flight is of use any more. For the endpoint. */
+  retried(): void {
+    this.#clientFlights?.retried();
+  }
+
+  #startFlights(): void {
+    const { role, clock, rttMs, isValidated = false } = this.#options;
+    const send = (datagram: Uint8Array, to: SocketAddress): void => this.#writer.sendCopy(datagram, to);
+    if (role === "client") this.#clientFlights = new ClientFlights({ clock, send, rttMs });
+    else this.#serverFlights = new ServerFlights({ clock, send, isValidated });
+    this.#writer.flights = this.#clientFlights ?? this.#serverFlights;
+  }
+
+  #isRepeat(datagram: Buffer): boolean {
+    if (this.#isEstablished) return true;
+    return datagram.toString("latin1", 6, 6 + (datagram[5] ?? 0)) === this.originalId;
+  }
+
+  #feedPacket({ kind, bytes }: CoalescedPacket): void {
+    if (kind === "zero-rtt") {
+      // After the handshake nothing early is needed: what was lost comes again, protected from replay.
+      if (this.#isEstablished) return;
+      this.#hasFedEarly = true;
+    } else if (this.#hasFedEarly) this.#readStreams();
+    if (kind === "retry") this.retried();
+    this.#feed(bytes);
+  }
+
   #feed(bytes: Buffer): void {
     try {
-      this.#native.recv(bytes, { from: this.#arrivedFrom, to: this.#local });
+      this.#native.recv(bytes, this.#recvInfo);
     } catch {
       // The library has recorded what went wrong; `flush` tells the peer and `#noticeEnd` tells us.
     }
   }
 
+  #readStreams(): void {
+    const isEarly = this.#hasFedEarly;
+    this.#hasFedEarly = false;
+    this.#streams.read(isEarly);
+  }
+
   #tryAdmit(): boolean {
-    if (!this.#native.isEstablished() || this.#state.kind !== "handshaking") return false;
-    const handshake: Handshake = {
-      certificates: this.#native.peerCertChain() ?? [],
-      alpn: Buffer.from(this.#native.applicationProto()).toString("latin1"),
-      isResumed: this.#native.isResumed(),
-      remote: this.#remote,
-    };
+    const isEstablished = this.#native.isEstablished();
+    const mayJudge = isEstablished || (this.#options.role === "server" && this.#native.isInEarlyData());
+    if (!mayJudge || this.#state.kind !== "handshaking") return false;
+    const handshake = this.#handshakeNow(!isEstablished);
     const verdict = this.#options.admit(handshake);
     if (verdict.kind === "refused") {
       this.#refuse(verdict.cause, verdict.error);
@@ -208,7 +386,53 @@ export class QuicConnection {
     this.#state = { kind: "open" };
     verdict.accept?.(this);
     this.#settleOpened?.resolve(handshake);
+    if (isEstablished) this.#establish();
     return true;
+  }
+
+  #handshakeNow(isEarlyData: boolean): Handshake {
+    return {
+      certificates: this.#native.peerCertChain() ?? [],
+      alpn: Buffer.from(this.#native.applicationProto()).toString("latin1"),
+      isResumed: this.#native.isResumed(),
+      isEarlyData,
+      remote: this.remote,
+    };
+  }
+
+  /** Once. A peer that came in by early data is judged anew: only now is it certain that it is here. */
+  #establish(): void {
+    if (this.#isEstablished || this.#state.kind === "closed") return;
+    this.#isEstablished = true;
+    if (this.#handshake?.isEarlyData === true) {
+      const verdict = this.#options.admit(this.#handshakeNow(false));
+      if (verdict.kind === "refused") {
+        this.#refuse(verdict.cause, verdict.error);
+        return;
+      }
+    }
+    this.#clientFlights?.established();
+    this.#serverFlights?.established();
+    this.#ids.refill();
+    this.#options.established?.(this);
+  }
+
+  #lookForSession(): void {
+    const session = this.#native.session();
+    if (session === null) return;
+    this.#wantsSession = false;
+    this.#options.onSession?.(session);
+  }
+
+  #switchTo(local: SocketAddress, moved: () => void): void {
+    if (this.#state.kind !== "open") return;
+    try {
+      this.#native.migrate(local, this.remote);
+      moved();
+      this.#options.schedule(this);
+    } catch {
+      // The connection is closing: whoever waits hears of that.
+    }
   }
 
   #closeNative(cause: CloseCause, reason: string): void {
@@ -224,44 +448,22 @@ export class QuicConnection {
     this.#fail(error);
   }
 
-  #sendPackets(): void {
-    const { socket } = this.#options;
-    for (let sent = 0; sent < PACKETS_PER_FLUSH; sent += 1) {
-      if (socket.isCongested) break;
-      const buffer = socket.acquire();
-      const packet = this.#nextPacket(buffer);
-      if (packet === null) {
-        socket.release(buffer);
-        return;
-      }
-      socket.send(buffer, packet[0], packet[1].to);
-    }
-    setImmediate(() => this.#options.schedule(this));
-  }
-
-  #nextPacket(buffer: Buffer): ReturnType<NativeConnection["send"]> {
-    try {
-      return this.#native.send(buffer);
-    } catch {
-      return null;
-    }
-  }
-
   #drainEvents(): void {
     this.#packetsSinceDrain = 0;
-    // The declared type leaves out the `null` that ends the queue.
-    for (
-      let event: unknown = this.#native.pathEventNext();
-      isPathEvent(event);
-      event = this.#native.pathEventNext()
-    ) {
-      if (event.type === "PeerMigrated") this.#remote = this.#activeRemote();
-    }
-    while (this.#native.retiredScidNext() !== null);
+    this.#paths.drain();
+    if (this.#state.kind !== "open") return;
+    const { deliveredBytes } = this.#streams;
+    const nowMs = this.#options.clock.monotonicMs();
+    const wear = this.#wear.state({ nowMs, deliveredBytes, paths: this.#paths.count });
+    if (wear === "fresh") return;
+    if (wear === "spent") this.close("limit", "this connection has been used for too long");
+    else if (!this.#hasSignalled) this.#askForAnother();
   }
 
-  #activeRemote(): SocketAddress {
-    return this.#native.pathStats().find(({ active }) => active)?.peerHost ?? this.#remote;
+  #askForAnother(): void {
+    this.#hasSignalled = true;
+    if (this.#options.role === "server") this.signal("recycle");
+    else this.#options.onSignal?.("recycle");
   }
 
   #noticeEnd(): void {
@@ -285,6 +487,7 @@ export class QuicConnection {
     if (this.#state.kind === "closed") return;
     this.#state = { kind: "closed", error };
     this.#keepAlive?.[Symbol.dispose]();
+    this.#writer.flights?.[Symbol.dispose]();
     this.#streams.lost(error);
     this.#settleOpened?.reject(error);
     this.#settleClosed(error);
@@ -294,6 +497,7 @@ export class QuicConnection {
     if (this.#isGone) return;
     this.#isGone = true;
     this.#timer[Symbol.dispose]();
+    this.#paceTimer[Symbol.dispose]();
     this.#options.gone(this);
   }
 
@@ -306,6 +510,7 @@ export class QuicConnection {
 
   #timerFired(): void {
     if (this.#isGone) return;
+    this.#options.handling?.(this);
     try {
       if ((this.#native.timeout() ?? 1) <= 0) this.#native.onTimeout();
       this.#drainEvents();
@@ -317,6 +522,7 @@ export class QuicConnection {
       });
       this.abandon();
     }
+    this.#options.handling?.(undefined);
   }
 
   /** A client with calls under way keeps the path open through NATs and idle timers. */
@@ -335,8 +541,4 @@ export class QuicConnection {
       this.#armKeepAlive();
     });
   }
-}
-
-function isPathEvent(value: unknown): value is { readonly type: string } {
-  return typeof value === "object" && value !== null && "type" in value;
 }

@@ -1,7 +1,7 @@
 import { type GatehouseError, LIMITS } from "../core/index.ts";
 import type { CloseCause } from "./close-codes.ts";
 import type { Handshake, QuicConnection } from "./connection.ts";
-import { coalescedPackets } from "./packet.ts";
+import { type CoalescedPacket, coalescedPackets } from "./packet.ts";
 
 /** What the endpoint's owner says of a peer that has finished TLS. */
 export type Admission =
@@ -13,17 +13,17 @@ export type PeerAdmission = (handshake: Handshake) => Admission;
 
 /**
  * Keeps a peer's frames out until it is admitted. A datagram may hold Initial, Handshake and 1-RTT packets at once, and
- * the library would process the last as soon as the first complete the handshake; so packets are fed one by one,
- * handshake packets only, and the rest waits, bounded, for the verdict.
+ * the library would process the last as soon as the first complete the handshake, and early data (0-RTT) sooner than
+ * that; so packets are fed one by one, handshake packets only, and the rest waits, bounded, for the verdict.
  */
 export class Gate {
-  readonly #feed: (packet: Buffer) => void;
+  readonly #feed: (packet: CoalescedPacket) => void;
   readonly #tryAdmit: () => boolean;
-  readonly #held: Buffer[] = [];
+  readonly #held: CoalescedPacket[] = [];
   #isOpen = false;
 
-  /** `tryAdmit` answers true once TLS is done and the peer is admitted. */
-  constructor(feed: (packet: Buffer) => void, tryAdmit: () => boolean) {
+  /** `tryAdmit` answers true once TLS has shown the peer's certificates and the peer is admitted. */
+  constructor(feed: (packet: CoalescedPacket) => void, tryAdmit: () => boolean) {
     this.#feed = feed;
     this.#tryAdmit = tryAdmit;
   }
@@ -33,14 +33,14 @@ export class Gate {
   }
 
   receive(datagram: Buffer): void {
-    for (const { kind, bytes } of coalescedPackets(datagram)) {
-      if (this.#isOpen) this.#feed(bytes);
-      else if (kind === "short" || kind === "zero-rtt") this.#hold(bytes);
-      else this.#handshake(bytes);
+    for (const packet of coalescedPackets(datagram)) {
+      if (this.#isOpen) this.#feed(packet);
+      else if (packet.kind === "short" || packet.kind === "zero-rtt") this.#hold(packet);
+      else this.#handshake(packet);
     }
   }
 
-  #handshake(packet: Buffer): void {
+  #handshake(packet: CoalescedPacket): void {
     this.#feed(packet);
     if (!this.#tryAdmit()) return;
     this.#isOpen = true;
@@ -48,7 +48,7 @@ export class Gate {
   }
 
   /** What does not fit is lost like any packet: the peer sends it again. */
-  #hold(packet: Buffer): void {
+  #hold(packet: CoalescedPacket): void {
     if (this.#held.length < LIMITS.heldPackets) this.#held.push(packet);
   }
 }

@@ -14,6 +14,8 @@ export const QUIC_V1 = 0x0000_0001;
 export const INITIAL_DATAGRAM_BYTES_MIN = 1_200;
 const CONNECTION_ID_BYTES_MAX = 20;
 
+const NO_TOKEN = Buffer.alloc(0);
+
 const LONG_KINDS = ["initial", "zero-rtt", "handshake", "retry"] as const;
 
 export type LongKind = (typeof LONG_KINDS)[number] | "other-version";
@@ -23,6 +25,8 @@ export interface LongHeader {
   readonly version: number;
   readonly dcid: Buffer;
   readonly scid: Buffer;
+  /** Of an Initial; empty where there is none. */
+  readonly token: Buffer;
   /** Offset in the datagram where this packet ends. */
   readonly end: number;
 }
@@ -40,11 +44,14 @@ export function parseLongHeader(datagram: Buffer, offset = 0): LongHeader | unde
   const scid = connectionId(datagram, offset + 6 + dcid.length);
   if (scid === undefined) return undefined;
   const body = offset + 7 + dcid.length + scid.length;
-  if (version !== QUIC_V1) return { kind: "other-version", version, dcid, scid, end: datagram.length };
+  const ids = { version, dcid, scid };
+  if (version !== QUIC_V1) return { ...ids, kind: "other-version", token: NO_TOKEN, end: datagram.length };
   if ((first & 0x40) === 0) return undefined;
   const kind = LONG_KINDS[(first >> 4) & 0x03] ?? "retry";
-  const end = packetEnd(datagram, body, kind);
-  return end === undefined ? undefined : { kind, version, dcid, scid, end };
+  const token = kind === "initial" ? tokenOf(datagram, body) : { bytes: NO_TOKEN, end: body };
+  if (token === undefined) return undefined;
+  const end = kind === "retry" ? datagram.length : packetEnd(datagram, token.end);
+  return end === undefined ? undefined : { ...ids, kind, token: token.bytes, end };
 }
 
 /** Version Negotiation (RFC 9000 §17.2.1) offering version 1 only. Shorter than the datagram that asked. */
@@ -88,14 +95,14 @@ function connectionId(datagram: Buffer, offset: number): Buffer | undefined {
   return end > datagram.length ? undefined : datagram.subarray(offset + 1, end);
 }
 
-function packetEnd(datagram: Buffer, body: number, kind: (typeof LONG_KINDS)[number]): number | undefined {
-  if (kind === "retry") return datagram.length;
-  let offset = body;
-  if (kind === "initial") {
-    const token = varint(datagram, offset);
-    if (token === undefined) return undefined;
-    offset = token.next + token.value;
-  }
+function tokenOf(datagram: Buffer, body: number): { bytes: Buffer; end: number } | undefined {
+  const length = varint(datagram, body);
+  if (length === undefined) return undefined;
+  const end = length.next + length.value;
+  return end > datagram.length ? undefined : { bytes: datagram.subarray(length.next, end), end };
+}
+
+function packetEnd(datagram: Buffer, offset: number): number | undefined {
   const length = varint(datagram, offset);
   if (length === undefined) return undefined;
   const end = length.next + length.value;

@@ -1,23 +1,31 @@
 import { type Clock, GatehouseError, LIMITS, type Logger, type Random } from "../core/index.ts";
-import { type SocketAddress, sourceOf } from "./address.ts";
+import type { SocketAddress } from "./address.ts";
+import { AddressValidation, type Newcomer } from "./address-validation.ts";
 import { type Handshake, QuicConnection } from "./connection.ts";
+import { CONNECTION_ID_BYTES, type Routes } from "./connection-ids.ts";
 import type { Admission } from "./gate.ts";
+import { Listeners } from "./listeners.ts";
 import { loadQuiche, type NativeConfig, type Quiche } from "./native.ts";
+import type { DatagramSocket, Network } from "./network.ts";
 import {
   INITIAL_DATAGRAM_BYTES_MIN,
   isLong,
   type LongHeader,
   parseLongHeader,
+  QUIC_V1,
   versionNegotiation,
 } from "./packet.ts";
+import type { SourceLimits } from "./source-ledger.ts";
 import { type TlsIdentity, transportConfig } from "./tls.ts";
 import { type Arrival, Turn } from "./turn.ts";
-import { UdpSocket } from "./udp-socket.ts";
+import { udpNetwork } from "./udp-socket.ts";
 
-const CONNECTION_ID_BYTES = 16;
 /** RFC 9000 §7.2: a client's first destination connection id has at least 8 bytes. */
 const FIRST_CONNECTION_ID_BYTES_MIN = 8;
 const SCRATCH_BYTES = 65_536;
+/** Repeats of a first flight that come when its connection has ended already must not begin another. */
+const ENDED_IDS_KEPT_MS = 3_000;
+const ENDED_IDS_MAX = 4_096;
 
 /** Which TLS context a connection came through: `pairing` lets any key pass TLS, so admission is all there is. */
 export type TlsContext = "strict" | "pairing";
@@ -27,105 +35,144 @@ export interface ServerHandshake extends Handshake {
 }
 
 export interface QuicServerOptions {
-  readonly listen: SocketAddress;
+  /** One socket each; a wildcard is bound to every address of its family. */
+  readonly listen: readonly SocketAddress[];
   readonly identity: TlsIdentity;
   /** The authorities that client certificates are verified against in the strict context, PEM. */
   readonly caPem: string;
   readonly alpn: string;
-  /** Judges every connection of either context. Synchronous; must not throw. */
+  /**
+   * Judges every connection of either context; one that comes by early data twice, the second time when its handshake is
+   * complete. Synchronous; must not throw.
+   */
   readonly admit: (handshake: ServerHandshake) => Admission;
+  /**
+   * Told whose packets, timers or writes are handled next, and undefined when nobody's are any more: whoever freezes the
+   * loop is known by it. Called very often.
+   */
+  readonly onHandling?: (connection: QuicConnection | undefined) => void;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
   readonly limits?: Partial<QuicServerLimits>;
+  /** Default: the machine's own. */
+  readonly network?: Network;
 }
 
-export interface QuicServerLimits {
+export interface QuicServerLimits extends SourceLimits {
   readonly connections: number;
-  readonly handshakes: number;
-  readonly handshakesPerSource: number;
   readonly handshakeMs: number;
 }
 
-/** What was dropped and why, since the start. */
+/** What came and what became of it, since the start. */
 export interface QuicServerCounters {
   accepted: number;
   admitted: number;
   refused: number;
+  /** Handshakes that TLS ended: a stranger's certificate, none, or another protocol. */
+  failedHandshakes: number;
+  handshakeTimeouts: number;
+  /** Connections that came by early data; each may be a replay. */
+  earlyData: number;
+  /** Newcomers told to prove their address first. */
+  retries: number;
   /** Not QUIC, cut short, or an Initial in a datagram that is too small. */
   malformed: number;
   /** No connection by that id. */
   unroutable: number;
+  /** Early data without the handshake it belongs to. */
+  strayEarlyData: number;
   otherVersion: number;
   overLimit: number;
-  handshakeTimeouts: number;
+  /** Handshake datagrams sent again. */
+  repeats: number;
+  /** Times that a peer was seen at a new address. */
+  pathMoves: number;
 }
 
 interface Entry {
   readonly connection: QuicConnection;
-  readonly ids: readonly string[];
+  readonly ids: Set<string>;
   readonly source: string;
+  readonly isValidated: boolean;
   readonly deadline: Disposable;
   isHalfOpen: boolean;
 }
 
-/** The front door: one UDP socket, many connections, one pump. */
+/** The front door: some UDP sockets, many connections, one pump. */
 export class QuicServer implements AsyncDisposable {
-  readonly counters: QuicServerCounters = {
-    accepted: 0,
-    admitted: 0,
-    refused: 0,
-    malformed: 0,
-    unroutable: 0,
-    otherVersion: 0,
-    overLimit: 0,
-    handshakeTimeouts: 0,
+  readonly #counters: QuicServerCounters = {
+    ...{ accepted: 0, admitted: 0, refused: 0, failedHandshakes: 0, handshakeTimeouts: 0, earlyData: 0 },
+    ...{ retries: 0, malformed: 0, unroutable: 0, strayEarlyData: 0, otherVersion: 0, overLimit: 0 },
+    ...{ repeats: 0, pathMoves: 0 },
   };
   readonly #options: QuicServerOptions;
   readonly #limits: QuicServerLimits;
   readonly #quiche: Quiche;
-  readonly #socket: UdpSocket;
   readonly #strict: NativeConfig;
-  readonly #turn: Turn;
+  readonly #turn: Turn<QuicConnection>;
+  readonly #validation: AddressValidation;
   readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   readonly #routes = new Map<string, Entry>();
   readonly #entries = new Map<QuicConnection, Entry>();
-  readonly #halfOpen = new Map<string, number>();
-  #halfOpenTotal = 0;
+  /** When the connection of that first id ended. */
+  readonly #endedIds = new Map<string, number>();
+  #listeners: Listeners | undefined;
   #pairing: NativeConfig | undefined;
   #isClosing = false;
 
-  private constructor(options: QuicServerOptions, quiche: Quiche, socket: UdpSocket) {
+  private constructor(options: QuicServerOptions, quiche: Quiche) {
+    const { clock, random, logger, identity, caPem, alpn } = options;
     this.#options = options;
     this.#limits = { ...LIMITS, ...options.limits };
     this.#quiche = quiche;
-    this.#socket = socket;
     this.#strict = transportConfig(quiche, {
-      role: "server",
-      identity: options.identity,
-      verification: { kind: "strict", caPem: options.caPem },
-      alpn: [options.alpn],
+      ...{ role: "server", identity, earlyData: "allowed", alpn: [alpn] },
+      verification: { kind: "strict", caPem },
     });
-    this.#turn = new Turn((arrivals) => this.#read(arrivals), options.logger);
-    socket.listen(
-      (datagram, from) => this.#turn.arrived(datagram, from),
-      (error) => options.logger.warn("udp-error", { code: error.code }),
-    );
+    this.#validation = new AddressValidation(this.#limits, clock, random);
+    this.#turn = new Turn({
+      read: (arrivals) => this.#read(arrivals),
+      handling: options.onHandling,
+      logger,
+    });
   }
 
   /** @throws quic.address-in-use, quic.bad-address, quic.unsupported-platform */
   static async listen(options: QuicServerOptions): Promise<QuicServer> {
-    const quiche = await loadQuiche();
-    return new QuicServer(options, quiche, await UdpSocket.bind(options.listen, options.logger));
+    const server = new QuicServer(options, await loadQuiche());
+    const { listen, clock, logger, network = udpNetwork } = options;
+    server.#listeners = await Listeners.open({
+      ...{ listen, network, clock, logger },
+      arrived: (datagram, from, socket) => server.#turn.arrived(datagram, from, socket),
+      lost: (socket) => server.#socketLost(socket),
+    });
+    return server;
   }
 
+  /** Every address that it listens on, concrete. */
+  get addresses(): readonly SocketAddress[] {
+    return this.#listeners?.sockets.map(({ address }) => address) ?? [];
+  }
+
+  /** The first of them. */
   get address(): SocketAddress {
-    return this.#socket.address;
+    const [first] = this.addresses;
+    if (first === undefined) throw new TypeError("QuicServer.address: not listening");
+    return first;
+  }
+
+  get counters(): Readonly<QuicServerCounters> {
+    return this.#counters;
   }
 
   /** Connections alive, unfinished handshakes included. */
   get connectionCount(): number {
     return this.#entries.size;
+  }
+
+  get halfOpenCount(): number {
+    return this.#validation.ledger.halfOpen;
   }
 
   /**
@@ -136,8 +183,7 @@ export class QuicServer implements AsyncDisposable {
   openPairing(alpn: string): Disposable {
     if (this.#pairing !== undefined) throw new TypeError("QuicServer.openPairing: a window is open already");
     const config = transportConfig(this.#quiche, {
-      role: "server",
-      identity: this.#options.identity,
+      ...{ role: "server", identity: this.#options.identity, earlyData: "never" },
       verification: { kind: "danger-any-key" },
       alpn: [this.#options.alpn, alpn],
     });
@@ -149,29 +195,40 @@ export class QuicServer implements AsyncDisposable {
     };
   }
 
-  /** Tells every peer, then closes the socket. */
+  /** Tells every client that the end is near: what it does next it should do elsewhere, or later. */
+  announceShutdown(): void {
+    for (const connection of this.#entries.keys()) connection.signal("going-away");
+  }
+
+  /** Tells every peer, then closes the sockets. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isClosing) return;
     this.#isClosing = true;
     for (const connection of this.#entries.keys())
       connection.close("going-away", "the gatehouse is shutting down");
     await new Promise((resolve) => setImmediate(resolve));
-    await this.#socket[Symbol.asyncDispose]();
+    await this.#listeners?.[Symbol.asyncDispose]();
     for (const connection of [...this.#entries.keys()]) connection.abandon();
   }
 
   #read(arrivals: readonly Arrival[]): void {
+    const { onHandling } = this.#options;
     const touched = new Set<QuicConnection>();
-    for (const { datagram, from } of arrivals) {
+    for (const arrival of arrivals) {
       this.#guarded(() => {
-        const entry = this.#route(datagram, from);
+        const entry = this.#route(arrival);
         if (entry === undefined) return;
-        entry.connection.receive(datagram, from);
+        onHandling?.(entry.connection);
+        entry.connection.receive(arrival.datagram, arrival.from, arrival.socket.address);
         if (entry.isHalfOpen && !entry.connection.hasHeard) this.#dropUnheard(entry);
         else touched.add(entry.connection);
       });
     }
-    for (const connection of touched) this.#guarded(() => connection.afterReceive());
+    for (const connection of touched) {
+      onHandling?.(connection);
+      this.#guarded(() => connection.afterReceive());
+    }
+    onHandling?.(undefined);
   }
 
   /** What one datagram breaks must not cost the others that came in the same turn. */
@@ -185,103 +242,123 @@ export class QuicServer implements AsyncDisposable {
     }
   }
 
-  #route(datagram: Buffer, from: SocketAddress): Entry | undefined {
+  #route(arrival: Arrival): Entry | undefined {
+    const { datagram } = arrival;
     if (!isLong(datagram)) {
       const entry = this.#routes.get(datagram.toString("latin1", 1, 1 + CONNECTION_ID_BYTES));
-      if (entry === undefined) this.counters.unroutable += 1;
+      if (entry === undefined) this.#counters.unroutable += 1;
       return entry;
     }
     const header = parseLongHeader(datagram);
     if (header === undefined) {
-      this.counters.malformed += 1;
+      this.#counters.malformed += 1;
       return undefined;
     }
-    return this.#routes.get(header.dcid.toString("latin1")) ?? this.#stranger(header, datagram, from);
+    return this.#routes.get(header.dcid.toString("latin1")) ?? this.#stranger(header, arrival);
   }
 
   /** An Initial that does not decrypt costs its sender a place in no table. */
   #dropUnheard({ connection }: Entry): void {
-    this.counters.malformed += 1;
+    this.#counters.malformed += 1;
     connection.abandon();
   }
 
-  #stranger(header: LongHeader, datagram: Buffer, from: SocketAddress): Entry | undefined {
+  #stranger(header: LongHeader, arrival: Arrival): Entry | undefined {
+    const { datagram } = arrival;
+    const isWhole = datagram.length >= INITIAL_DATAGRAM_BYTES_MIN;
     if (header.kind === "other-version") {
-      this.counters.otherVersion += 1;
-      if (datagram.length >= INITIAL_DATAGRAM_BYTES_MIN && header.version !== 0)
-        this.#negotiate(header, from);
-      return undefined;
-    }
-    if (header.kind !== "initial") {
-      this.counters.unroutable += 1;
-      return undefined;
-    }
-    if (datagram.length < INITIAL_DATAGRAM_BYTES_MIN || header.dcid.length < FIRST_CONNECTION_ID_BYTES_MIN) {
-      this.counters.malformed += 1;
-      return undefined;
-    }
-    return this.#accept(header, from);
+      this.#counters.otherVersion += 1;
+      if (isWhole && header.version !== 0) this.#negotiate(header, arrival);
+    } else if (header.kind === "zero-rtt") this.#counters.strayEarlyData += 1;
+    else if (header.kind !== "initial" || this.#hasEnded(header.dcid)) this.#counters.unroutable += 1;
+    else if (!isWhole || header.dcid.length < FIRST_CONNECTION_ID_BYTES_MIN) this.#counters.malformed += 1;
+    else return this.#newcomer(header, arrival);
+    return undefined;
   }
 
-  #negotiate(header: LongHeader, from: SocketAddress): void {
+  #negotiate(header: LongHeader, { from, socket }: Arrival): void {
     const packet = versionNegotiation(header, this.#options.random.bytes(1)[0] ?? 0);
-    const buffer = this.#socket.acquire();
+    const buffer = socket.acquire();
     buffer.set(packet);
-    this.#socket.send(buffer, packet.length, from);
+    socket.send(buffer, packet.length, from);
   }
 
-  #accept(header: LongHeader, from: SocketAddress): Entry | undefined {
-    const source = sourceOf(from.host);
-    if (!this.#hasRoom(source)) {
-      this.counters.overLimit += 1;
-      return undefined;
-    }
+  #newcomer(header: LongHeader, arrival: Arrival): Entry | undefined {
+    const isFull = this.#isClosing || this.#entries.size >= this.#limits.connections;
+    const reception = isFull
+      ? ({ kind: "refused" } as const)
+      : this.#validation.receive(header, arrival.from);
+    if (reception.kind === "welcome") return this.#accept(header, reception.newcomer, arrival);
+    if (reception.kind === "retry") this.#retry(header, reception, arrival);
+    else this.#counters.overLimit += 1;
+    return undefined;
+  }
+
+  #retry(header: LongHeader, answer: { newId: Buffer; token: Buffer }, { from, socket }: Arrival): void {
+    this.#counters.retries += 1;
+    const buffer = socket.acquire();
+    const { scid, dcid } = header;
+    const length = this.#quiche.retry(scid, dcid, answer.newId, answer.token, QUIC_V1, buffer);
+    socket.send(buffer, length, from);
+  }
+
+  #accept(header: LongHeader, { id, originalId, source }: Newcomer, { from, socket }: Arrival): Entry {
     const context: TlsContext = this.#pairing === undefined ? "strict" : "pairing";
-    const scid = Buffer.from(this.#options.random.bytes(CONNECTION_ID_BYTES));
+    const config = this.#pairing ?? this.#strict;
     const remote = { host: from.host, port: from.port };
+    const ids = new Set<string>();
     const connection: QuicConnection = new QuicConnection({
-      native: this.#quiche.Connection.accept(scid, null, this.address, remote, this.#pairing ?? this.#strict),
-      role: "server",
-      socket: this.#socket,
-      remote,
-      admit: (handshake) => this.#admit({ ...handshake, context }, connection),
-      clock: this.#options.clock,
-      logger: this.#options.logger,
+      native: this.#quiche.Connection.accept(id, originalId ?? null, socket.address, remote, config),
+      ...{ role: "server", socket, remote, originalId: header.dcid, isValidated: originalId !== undefined },
+      admit: (handshake) => this.#admit({ ...handshake, context }, entry),
+      established: (ready) => this.#established(ready),
+      routes: this.#routesOf(ids, () => entry),
+      ...{ clock: this.#options.clock, random: this.#options.random, logger: this.#options.logger },
       scratch: this.#scratch,
       schedule: (ready) => this.#turn.schedule(ready),
+      handling: this.#options.onHandling,
       gone: (ended) => this.#remove(ended),
     });
-    return this.#add(connection, [scid.toString("latin1"), header.dcid.toString("latin1")], source);
-  }
-
-  #hasRoom(source: string): boolean {
-    return (
-      !this.#isClosing &&
-      this.#entries.size < this.#limits.connections &&
-      this.#halfOpenTotal < this.#limits.handshakes &&
-      (this.#halfOpen.get(source) ?? 0) < this.#limits.handshakesPerSource
-    );
-  }
-
-  #add(connection: QuicConnection, ids: readonly string[], source: string): Entry {
-    const deadline = this.#options.clock.setTimer(this.#limits.handshakeMs, () =>
-      this.#handshakeExpired(connection),
-    );
-    const entry: Entry = { connection, ids, source, deadline, isHalfOpen: true };
-    for (const id of ids) this.#routes.set(id, entry);
-    this.#entries.set(connection, entry);
-    this.#halfOpen.set(source, (this.#halfOpen.get(source) ?? 0) + 1);
-    this.#halfOpenTotal += 1;
-    this.counters.accepted += 1;
+    const deadline = this.#options.clock.setTimer(this.#limits.handshakeMs, () => this.#expired(connection));
+    const isValidated = originalId !== undefined;
+    const entry: Entry = { connection, ids, source, isValidated, deadline, isHalfOpen: true };
+    this.#add(entry, [id, header.dcid]);
     return entry;
   }
 
-  #admit(handshake: ServerHandshake, connection: QuicConnection): Admission {
+  #routesOf(ids: Set<string>, entry: () => Entry): Routes {
+    return {
+      add: (id) => {
+        const key = Buffer.from(id).toString("latin1");
+        ids.add(key);
+        this.#routes.set(key, entry());
+      },
+      remove: (id) => {
+        const key = Buffer.from(id).toString("latin1");
+        if (ids.delete(key)) this.#routes.delete(key);
+      },
+    };
+  }
+
+  #add(entry: Entry, ids: readonly Buffer[]): void {
+    for (const id of ids) {
+      const key = id.toString("latin1");
+      entry.ids.add(key);
+      this.#routes.set(key, entry);
+    }
+    this.#entries.set(entry.connection, entry);
+    this.#validation.ledger.began(entry.source);
+    this.#counters.accepted += 1;
+  }
+
+  #admit(handshake: ServerHandshake, entry: Entry): Admission {
     const verdict = this.#judge(handshake);
-    if (verdict.kind === "admitted") this.counters.admitted += 1;
-    else this.counters.refused += 1;
-    const entry = this.#entries.get(connection);
-    if (entry !== undefined) this.#settled(entry);
+    if (handshake.isEarlyData) this.#counters.earlyData += 1;
+    else if (verdict.kind === "admitted") this.#counters.admitted += 1;
+    if (verdict.kind === "refused") {
+      this.#counters.refused += 1;
+      this.#settle(entry, "done");
+    }
     return verdict;
   }
 
@@ -302,26 +379,54 @@ export class QuicServer implements AsyncDisposable {
     }
   }
 
-  #settled(entry: Entry): void {
+  #established(connection: QuicConnection): void {
+    const entry = this.#entries.get(connection);
+    if (entry !== undefined) this.#settle(entry, "done");
+  }
+
+  /** The handshake is over, one way or the other. */
+  #settle(entry: Entry, outcome: "done" | "failed"): void {
     if (!entry.isHalfOpen) return;
     entry.isHalfOpen = false;
     entry.deadline[Symbol.dispose]();
-    this.#halfOpenTotal -= 1;
-    const left = (this.#halfOpen.get(entry.source) ?? 1) - 1;
-    if (left > 0) this.#halfOpen.set(entry.source, left);
-    else this.#halfOpen.delete(entry.source);
+    this.#validation.ledger.ended(entry.source, outcome, entry.isValidated);
   }
 
-  #handshakeExpired(connection: QuicConnection): void {
-    this.counters.handshakeTimeouts += 1;
+  #expired(connection: QuicConnection): void {
+    this.#counters.handshakeTimeouts += 1;
     connection.close("limit", "the handshake took too long");
+  }
+
+  #socketLost(socket: DatagramSocket): void {
+    for (const connection of [...this.#entries.keys()]) {
+      if (connection.sockets.includes(socket)) connection.abandon();
+    }
   }
 
   #remove(connection: QuicConnection): void {
     const entry = this.#entries.get(connection);
     if (entry === undefined) return;
-    this.#settled(entry);
+    const { hasHeard } = connection;
+    if (entry.isHalfOpen && hasHeard) this.#counters.failedHandshakes += 1;
+    this.#counters.repeats += connection.repeats;
+    this.#counters.pathMoves += connection.pathMoves;
+    this.#settle(entry, "failed");
     this.#entries.delete(connection);
     for (const id of entry.ids) this.#routes.delete(id);
+    // A forger must not be able to keep out whose first id it has seen.
+    if (hasHeard) this.#rememberEnded(connection.originalId);
+  }
+
+  #rememberEnded(id: string | undefined): void {
+    if (id === undefined) return;
+    const [oldest] = this.#endedIds.keys();
+    if (oldest !== undefined && this.#endedIds.size >= ENDED_IDS_MAX) this.#endedIds.delete(oldest);
+    this.#endedIds.set(id, this.#options.clock.monotonicMs());
+  }
+
+  #hasEnded(id: Buffer): boolean {
+    if (this.#endedIds.size === 0) return false;
+    const endedMs = this.#endedIds.get(id.toString("latin1"));
+    return endedMs !== undefined && this.#options.clock.monotonicMs() - endedMs < ENDED_IDS_KEPT_MS;
   }
 }

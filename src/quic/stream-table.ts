@@ -4,8 +4,19 @@ import { QuicStream, type StreamHost } from "./stream.ts";
 
 /** Streams that write no more than this go before bulk. */
 const SMALL_WRITE_BYTES = 16_384;
+/** The library sends lower urgencies first and shares in turn within one (RFC 9218 §4); 127 is where streams start. */
+const BULK_URGENCY = 200;
 /** Streams taken past one that has not come: seconds of calls behind a lost packet, never a hole left on purpose. */
 const STREAMS_AHEAD_MAX = 16_384;
+
+/** The server's first unidirectional stream (RFC 9000 §2.1). */
+const SIGNAL_STREAM = 3;
+/**
+ * What a server tells its client on the signal stream, one byte each:
+ * 0 `recycle`: this connection has been used long enough, open another one; 1 `going-away`: no new calls, please.
+ */
+const SIGNALS = ["recycle", "going-away"] as const;
+export type Signal = (typeof SIGNALS)[number];
 
 export type OnStream = (stream: QuicStream) => void;
 
@@ -16,6 +27,8 @@ export interface StreamTableOptions {
   readonly scratch: Buffer;
   /** Asks for a flush of the connection. */
   readonly schedule: () => void;
+  /** The server has something to say of the connection. */
+  readonly onSignal: (signal: Signal) => void;
   /** The peer uses streams in a way that would grow us: ends the connection. */
   readonly refuse: (reason: string) => void;
 }
@@ -34,6 +47,8 @@ export class StreamTable {
   #onStream: OnStream | undefined;
   #nextPeerStream: number;
   #nextOwnStream: number;
+  #isEarlyData = false;
+  #hasSignalled = false;
 
   constructor(options: StreamTableOptions) {
     const { native, role, logger, scratch } = options;
@@ -42,7 +57,7 @@ export class StreamTable {
     this.#nextPeerStream = role === "server" ? 0 : 1;
     this.#nextOwnStream = role === "server" ? 1 : 0;
     this.#host = {
-      ...{ native, logger, scratch, queuedBytes: 0 },
+      ...{ native, logger, scratch, queuedBytes: 0, deliveredBytes: 0 },
       wantsFlush: (stream) => this.#wantsFlush(stream),
       wantsRead: (stream) => this.#wantsRead(stream),
       forget: (stream) => this.#forget(stream),
@@ -52,6 +67,11 @@ export class StreamTable {
   /** Alive, those that wait to be opened included. */
   get size(): number {
     return this.#live.size + this.#unopened.length;
+  }
+
+  /** Bytes that the peer has sent on streams and that were read. */
+  get deliveredBytes(): number {
+    return this.#host.deliveredBytes;
   }
 
   onStream(take: OnStream): void {
@@ -78,14 +98,39 @@ export class StreamTable {
     this.#unopened.length = 0;
   }
 
-  /** After a turn's datagrams: takes new streams and delivers what has arrived. */
-  read(): void {
+  /** After a turn's datagrams: takes new streams and delivers what has arrived, be it as early data. */
+  read(isEarlyData: boolean): void {
     if (!this.#native.isReadable()) return;
+    this.#isEarlyData = isEarlyData;
+    if (this.#options.role === "client") this.#readSignals();
     this.#acceptInOrder();
     for (const stream of this.#live.values()) {
       if (stream.wantsToRead && !stream.isPaused) stream.read();
     }
     if (this.#options.role === "server" && this.#native.isReadable()) this.#acceptOutOfOrder();
+  }
+
+  /** Tells the peer something about the connection; where it takes no such stream (RFC 9000 §4.6), nothing. */
+  signal(signal: Signal): void {
+    try {
+      if (!this.#hasSignalled && this.#native.peerStreamsLeftUni() === 0) return;
+      this.#native.streamSend(SIGNAL_STREAM, Uint8Array.of(SIGNALS.indexOf(signal)), false);
+      this.#hasSignalled = true;
+    } catch {
+      // The connection is closing: what it had to say is said by that.
+    }
+  }
+
+  #readSignals(): void {
+    if (!this.#native.streamReadable(SIGNAL_STREAM)) return;
+    try {
+      const [length] = this.#native.streamRecv(SIGNAL_STREAM, this.#host.scratch) ?? [0];
+      const signals = this.#host.scratch.subarray(0, length);
+      for (const signal of SIGNALS)
+        if (signals.includes(SIGNALS.indexOf(signal))) this.#options.onSignal(signal);
+    } catch {
+      // A signal stream that was reset says nothing.
+    }
   }
 
   /** Asking for the next expected stream costs 0.1 µs; listing the readable ones 8 µs and garbage. */
@@ -117,7 +162,7 @@ export class StreamTable {
   }
 
   #accept(id: number): void {
-    const stream = new QuicStream(this.#host, id);
+    const stream = new QuicStream(this.#host, id, this.#isEarlyData);
     this.#live.set(id, stream);
     if (this.#onStream === undefined) {
       stream.reset(0);
@@ -138,7 +183,19 @@ export class StreamTable {
       if (stream.queuedBytes > SMALL_WRITE_BYTES) bulk.push(stream);
       else this.#flushOne(stream);
     }
-    for (const stream of bulk) this.#flushOne(stream);
+    for (const stream of bulk) this.#flushBulk(stream);
+  }
+
+  /** What the library has taken already must give way to small calls that come later, too. */
+  #flushBulk(stream: QuicStream): void {
+    this.#flushOne(stream);
+    if (stream.id === undefined || !stream.hasToSend) return;
+    // Whoever took the window this time comes last the next time.
+    this.#writers.delete(stream);
+    this.#writers.add(stream);
+    if (stream.isBulk) return;
+    stream.isBulk = true;
+    this.#native.streamPriority(stream.id, BULK_URGENCY, true);
   }
 
   #flushOne(stream: QuicStream): void {

@@ -20,6 +20,8 @@ export interface StreamHost {
   readonly scratch: Buffer;
   /** Bytes queued on all streams of the connection; kept by the streams. */
   queuedBytes: number;
+  /** Bytes that came on all streams of the connection; kept by the streams. */
+  deliveredBytes: number;
   /** The stream has something to write. */
   wantsFlush(stream: QuicStream): void;
   /** The stream may have something to read again. */
@@ -38,6 +40,10 @@ type Half = "open" | "done";
 export class QuicStream {
   /** Undefined until the peer's stream credit allows it to open. */
   id: number | undefined;
+  /** Its first bytes came as early data: they may be a replay (RFC 8446 §8). */
+  readonly isEarlyData: boolean;
+  /** It has been told to the library as bulk. Kept by the stream table. */
+  isBulk = false;
   readonly #host: StreamHost;
   #sink: StreamSink | undefined;
   #receiving: Half = "open";
@@ -49,9 +55,10 @@ export class QuicStream {
   #isFinQueued = false;
   #owesDrain = false;
 
-  constructor(host: StreamHost, id: number | undefined) {
+  constructor(host: StreamHost, id: number | undefined, isEarlyData = false) {
     this.#host = host;
     this.id = id;
+    this.isEarlyData = isEarlyData;
   }
 
   /** Installs the reader; once, before anything is delivered. */
@@ -153,6 +160,7 @@ export class QuicStream {
     }
     if (chunk === null) return false;
     const [length, isLast] = chunk;
+    this.#host.deliveredBytes += length;
     if (isLast) this.#receiving = "done";
     this.#guarded((sink) => sink.data(this.#host.scratch.subarray(0, length), isLast));
     if (isLast) this.#settle();

@@ -22,6 +22,8 @@ export interface TransportOptions {
   readonly verification: PeerVerification;
   /** Silence after which the connection is given up; default `LIMITS.idleMs`. */
   readonly idleMs?: number;
+  /** Resumed connections may carry early data (RFC 8446 §2.3): no protection from replay, so not for everything. */
+  readonly earlyData: "allowed" | "never";
   /** In order of preference (RFC 7301). */
   readonly alpn: readonly string[];
 }
@@ -33,6 +35,13 @@ const DATAGRAM_BYTES_MAX = 1_350;
  * a lost MAX_DATA, so a real bound would stall a lossy connection. Memory is bounded by streams × stream window.
  */
 const CONNECTION_CREDIT_BYTES = 2 ** 50;
+const SIGNAL_BYTES_MAX = 64;
+
+/**
+ * Paths of one connection, at 24 KiB each: every address that the peer ever came from takes one for good, so a connection is
+ * replaced long before they run out (`LIMITS.connectionPaths`). It bounds the ids that the peer may hand us as well.
+ */
+export const PATHS_MAX = 64;
 
 /** A new TLS context: its ticket keys are its own, so no ticket crosses from one to another. */
 export function transportConfig(quiche: Quiche, options: TransportOptions): NativeConfig {
@@ -55,9 +64,14 @@ export function transportConfig(quiche: Quiche, options: TransportOptions): Nati
   config.setMaxStreamWindow(LIMITS.streamWindowBytes);
   // Only clients open streams: one for each call.
   config.setInitialMaxStreamsBidi(options.role === "server" ? LIMITS.callsPerConnection : 0);
-  config.setInitialMaxStreamsUni(0);
-  config.setInitialMaxStreamDataUni(0);
-  // Loss-based control falls to a window of four packets at 2 % loss and 50 ms; BBR does not.
+  // The server has one for what it says of the connection itself.
+  config.setInitialMaxStreamsUni(options.role === "server" ? 0 : 1);
+  config.setInitialMaxStreamDataUni(options.role === "server" ? 0 : SIGNAL_BYTES_MAX);
+  config.setActiveConnectionIdLimit(PATHS_MAX);
+  if (options.earlyData === "allowed") config.enableEarlyData();
+  // CUBIC and Reno halve the window at every loss: at 2 % and 50 ms both end at four packets, 40 calls a second where BBR,
+  // which goes by the rate that arrives, makes 470. The library's own pacing only stamps packets with times that nothing
+  // here could keep (see `Pacer`); CUBIC without it stamps them from stale samples and runs away.
   config.setCcAlgorithmName("bbr");
   config.enablePacing(false);
   return config;

@@ -5,6 +5,7 @@
  */
 import type { Logger } from "../core/index.ts";
 import type { SocketAddress } from "./address.ts";
+import type { DatagramSocket } from "./network.ts";
 
 export interface Flushable {
   flush(): void;
@@ -13,28 +14,34 @@ export interface Flushable {
 export interface Arrival {
   readonly datagram: Buffer;
   readonly from: SocketAddress;
+  readonly socket: DatagramSocket;
 }
 
-export class Turn {
-  readonly #read: (arrivals: readonly Arrival[]) => void;
-  readonly #logger: Logger;
+export interface TurnOptions<Connection extends Flushable> {
+  readonly read: (arrivals: readonly Arrival[]) => void;
+  /** Told whose flush comes next; undefined after the last. */
+  readonly handling?: ((connection: Connection | undefined) => void) | undefined;
+  readonly logger: Logger;
+}
+
+export class Turn<Connection extends Flushable> {
+  readonly #options: TurnOptions<Connection>;
   #inbox: Arrival[] = [];
-  #dirty = new Set<Flushable>();
+  #dirty = new Set<Connection>();
   #isFlushQueued = false;
 
-  constructor(read: (arrivals: readonly Arrival[]) => void, logger: Logger) {
-    this.#read = read;
-    this.#logger = logger;
+  constructor(options: TurnOptions<Connection>) {
+    this.#options = options;
   }
 
   /** Bounded by what the event loop reads from a socket in one poll (libuv: 32 datagrams). */
-  arrived(datagram: Buffer, from: SocketAddress): void {
+  arrived(datagram: Buffer, from: SocketAddress, socket: DatagramSocket): void {
     if (this.#inbox.length === 0) setImmediate(() => this.#turn());
-    this.#inbox.push({ datagram, from });
+    this.#inbox.push({ datagram, from, socket });
   }
 
   /** Asks for one flush of `connection` after the current turn's microtasks. */
-  schedule(connection: Flushable): void {
+  schedule(connection: Connection): void {
     this.#dirty.add(connection);
     if (this.#isFlushQueued) return;
     this.#isFlushQueued = true;
@@ -44,14 +51,19 @@ export class Turn {
   #turn(): void {
     const arrivals = this.#inbox;
     this.#inbox = [];
-    this.#guarded(() => this.#read(arrivals));
+    this.#guarded(() => this.#options.read(arrivals));
   }
 
   #flush(): void {
     this.#isFlushQueued = false;
+    const { handling } = this.#options;
     const dirty = this.#dirty;
     this.#dirty = new Set();
-    for (const connection of dirty) this.#guarded(() => connection.flush());
+    for (const connection of dirty) {
+      handling?.(connection);
+      this.#guarded(() => connection.flush());
+    }
+    handling?.(undefined);
   }
 
   /** Nothing a datagram causes may end the loop: what is caught here is a bug of ours, logged and survived. */
@@ -59,7 +71,7 @@ export class Turn {
     try {
       work();
     } catch (failure) {
-      this.#logger.error("quic-turn-failed", {
+      this.#options.logger.error("quic-turn-failed", {
         error: failure instanceof Error ? failure.message : "unknown",
       });
     }

@@ -1,7 +1,9 @@
 import { createSocket, type Socket } from "node:dgram";
 import { isIP } from "node:net";
+import { networkInterfaces } from "node:os";
 import { GatehouseError, type Logger } from "../core/index.ts";
 import { formatAddress, type SocketAddress } from "./address.ts";
+import type { DatagramSocket, Network, OnDatagram } from "./network.ts";
 
 const SOCKET_BUFFER_BYTES = 4_194_304;
 const PACKET_BUFFER_BYTES = 1_500;
@@ -12,10 +14,20 @@ const QUEUED_SENDS_MAX = 512;
 /** A kernel that takes nothing for so many turns of the event loop is not waited for any longer. */
 const CLOSE_TURNS_MAX = 1_000;
 
-export type OnDatagram = (datagram: Buffer, from: SocketAddress) => void;
+/** The machine's own network. */
+export const udpNetwork: Network = {
+  bind: (local, logger) => UdpSocket.bind(local, logger),
+  connect: (remote, logger) => UdpSocket.connect(remote, logger),
+  localAddresses(family) {
+    return Object.values(networkInterfaces())
+      .flatMap((addresses) => addresses ?? [])
+      .filter(({ address }) => isIP(address) === family && !address.startsWith("fe80:"))
+      .map(({ address }) => address);
+  },
+};
 
 /** One UDP socket, and the pool of buffers its sends borrow until the kernel has taken them. */
-export class UdpSocket implements AsyncDisposable {
+export class UdpSocket implements DatagramSocket {
   readonly address: SocketAddress;
   readonly #socket: Socket;
   readonly #isConnected: boolean;
@@ -39,7 +51,7 @@ export class UdpSocket implements AsyncDisposable {
     return new UdpSocket(socket, false);
   }
 
-  /** A socket for one remote address: the kernel tells when nothing listens there. */
+  /** A socket for one remote address: the kernel tells when nothing listens there, and chooses the local address. */
   static async connect(remote: SocketAddress, logger: Logger): Promise<UdpSocket> {
     const socket = openSocket(remote.host);
     await settled(socket, remote, (done) => socket.connect(remote.port, remote.host, done));
@@ -47,7 +59,6 @@ export class UdpSocket implements AsyncDisposable {
     return new UdpSocket(socket, true);
   }
 
-  /** Called once. `failed` gets what the kernel says later, such as ECONNREFUSED. */
   listen(onDatagram: OnDatagram, failed: (error: NodeJS.ErrnoException) => void): void {
     this.#socket.on("message", (datagram, { address, port }) => {
       // Port 0 says that no answer is wanted (RFC 768), and Node refuses to send one: only a forger uses it.
@@ -56,12 +67,10 @@ export class UdpSocket implements AsyncDisposable {
     this.#socket.on("error", failed);
   }
 
-  /** True when so many sends wait for the kernel that the caller should come back later. */
   get isCongested(): boolean {
     return this.#socket.getSendQueueCount() >= QUEUED_SENDS_MAX;
   }
 
-  /** An empty packet buffer; give it back by `send` or `release`. */
   acquire(): Buffer {
     return this.#pool.pop() ?? Buffer.allocUnsafeSlow(PACKET_BUFFER_BYTES);
   }
@@ -70,7 +79,6 @@ export class UdpSocket implements AsyncDisposable {
     if (this.#pool.length < POOL_SIZE_MAX) this.#pool.push(buffer);
   }
 
-  /** Takes `buffer` (from `acquire`), of which its first `length` bytes are sent. Losses are the network's business. */
   send(buffer: Buffer, length: number, to: SocketAddress): void {
     if (this.#isClosed) return;
     try {

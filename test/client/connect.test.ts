@@ -30,7 +30,7 @@ afterAll(async () => {
 const start = (name: string): Promise<Daemon> =>
   Daemon.start({
     ...{ ...effects, home: home(name), keyDir: join(dir, "keys"), version: "0.0.0", pid: 1 },
-    listen: { host: "127.0.0.1", port: 0 },
+    listen: [{ host: "127.0.0.1", port: 0 }],
     init: { name },
   });
 

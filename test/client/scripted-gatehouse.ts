@@ -79,7 +79,7 @@ export class ScriptedGatehouse implements AsyncDisposable {
     let accept: (connection: QuicConnection) => void = () => undefined;
     const listening = await QuicServer.listen({
       ...{ clock, random, logger, alpn: "gatehouse/1", caPem: certificatePem(caCertificate) },
-      listen: { host: "127.0.0.1", port: 0 },
+      listen: [{ host: "127.0.0.1", port: 0 }],
       identity: { keyPem: identity.tls.privateKeyPem, certificatePem: certificatePem(leaf.der) },
       admit: () => ({ kind: "admitted", accept: (connection) => accept(connection) }),
     });

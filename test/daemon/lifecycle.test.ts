@@ -17,7 +17,7 @@ afterEach(() => rmSync(dir, { recursive: true, force: true }));
 const home = (name: string): string => join(dir, name);
 const options = (overrides: Partial<DaemonOptions> = {}): DaemonOptions => ({
   ...{ home: home("a"), keyDir: join(dir, "keys"), version: "0.0.0", pid: 1, ...effects },
-  listen: { host: "127.0.0.1", port: 0 },
+  listen: [{ host: "127.0.0.1", port: 0 }],
   init: { name: "kitchen" },
   ...overrides,
 });
@@ -72,7 +72,7 @@ describe("a home", () => {
     await first[Symbol.asyncDispose]();
     const taken = await Daemon.start(options({ home: home("other") }));
     const [host = "", port = ""] = taken.ready.quic.split(":");
-    const clash = options({ listen: { host, port: Number(port) } });
+    const clash = options({ listen: [{ host, port: Number(port) }] });
     expect(await code(Daemon.start(clash))).toBe("quic.address-in-use");
     await using again = await Daemon.start(options());
     expect(again.ready.deviceId).toBe(first.ready.deviceId);
@@ -118,7 +118,7 @@ describe("a home", () => {
 
 describe("a wildcard address", () => {
   it("is told as one that can be dialled, and the own command line gets in by loopback", async () => {
-    await using daemon = await Daemon.start(options({ listen: { host: "0.0.0.0", port: 0 } }));
+    await using daemon = await Daemon.start(options({ listen: [{ host: "0.0.0.0", port: 0 }] }));
     expect(daemon.ready.quic).not.toContain("0.0.0.0");
     await using owner = await connect({ home: home("a") });
     expect(owner.remote.address).toMatch(/^127\.0\.0\.1:/);

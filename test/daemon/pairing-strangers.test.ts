@@ -32,7 +32,7 @@ describe("strangers at a pairing window", () => {
   it("who say nothing are sent away, and the one who was meant gets in", async () => {
     await using daemon = await Daemon.start({
       ...{ home: join(dir, "a"), keyDir: join(dir, "keys"), version: "0.0.0", pid: 1 },
-      ...{ init: { name: "kitchen" }, listen: { host: "127.0.0.1", port: 0 } },
+      ...{ init: { name: "kitchen" }, listen: [{ host: "127.0.0.1", port: 0 }] },
       ...{ clock: hasty, random: systemRandom, logger: silentLogger },
     });
     const window = daemon.openPairing({ ttlMs: 600_000 }, new AbortController().signal);

@@ -29,7 +29,7 @@ async function openGatehouse(cut: LinkCut) {
   const dir = join(root, String(count));
   const daemon = await Daemon.start({
     ...{ home: join(dir, "gatehouse"), keyDir: join(dir, "keys"), version: "0.0.0", pid: 1 },
-    ...{ listen: { host: "127.0.0.1", port: 0 }, init: { name: "kitchen" } },
+    ...{ listen: [{ host: "127.0.0.1", port: 0 }], init: { name: "kitchen" } },
     ...{ clock: impatientClock, random: systemRandom, logger: silentLogger },
   });
   const events = daemon.openPairing({}, new AbortController().signal)[Symbol.asyncIterator]();

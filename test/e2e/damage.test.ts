@@ -23,7 +23,7 @@ let keyDir: string;
 async function startOutcome(): Promise<{ exit: unknown; message: string }> {
   try {
     await using daemon = await InProcess.start({
-      ...{ home: install.home, keyDir, listen: { host: "127.0.0.1", port: 0 }, version: "0.0.0", pid: 1 },
+      ...{ home: install.home, keyDir, listen: [{ host: "127.0.0.1", port: 0 }], version: "0.0.0", pid: 1 },
       ...{ clock: systemClock, random: systemRandom, logger: silentLogger },
     });
     return { exit: 0, message: daemon.ready.name };

@@ -42,7 +42,7 @@ describe("datagrams from an address that cannot be answered", () => {
   ])("do not stop the door for others: $what", async ({ from }) => {
     await using server = await QuicServer.listen({
       ...effects,
-      listen: { host: "127.0.0.1", port: 0 },
+      listen: [{ host: "127.0.0.1", port: 0 }],
       identity: fixtures.leaf("server", "serverAuth"),
       caPem: fixtures.caPem,
       alpn: REQUESTS,

@@ -22,7 +22,7 @@ afterAll(() => {
 
 function listen(admit: (handshake: ServerHandshake) => Admission): Promise<QuicServer> {
   return QuicServer.listen({
-    listen: { host: "127.0.0.1", port: 0 },
+    listen: [{ host: "127.0.0.1", port: 0 }],
     identity: fixtures.leaf("server", "serverAuth"),
     caPem: fixtures.caPem,
     alpn: REQUESTS,
@@ -82,7 +82,7 @@ describe("the gate", () => {
     for (const verdict of [false, true]) {
       const fed: Buffer[] = [];
       const gate = new Gate(
-        (packet) => fed.push(packet),
+        (packet) => fed.push(packet.bytes),
         () => verdict,
       );
       gate.receive(flight);

@@ -11,7 +11,7 @@ it("a peer that leaves a stream out for good is sent away before what is remembe
   using fixtures = new TlsFixtures();
   await using server = await QuicServer.listen({
     ...{ clock: systemClock, random: systemRandom, logger: silentLogger },
-    listen: { host: "127.0.0.1", port: 0 },
+    listen: [{ host: "127.0.0.1", port: 0 }],
     identity: fixtures.leaf("server", "serverAuth"),
     caPem: fixtures.caPem,
     alpn: "gatehouse/1",

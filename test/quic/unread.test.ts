@@ -13,7 +13,7 @@ it("a peer that reads none of many answers is seen to be slow, though each alone
   const writes: boolean[] = [];
   await using server = await QuicServer.listen({
     ...{ clock: systemClock, random: systemRandom, logger: silentLogger },
-    listen: { host: "127.0.0.1", port: 0 },
+    listen: [{ host: "127.0.0.1", port: 0 }],
     identity: fixtures.leaf("server", "serverAuth"),
     caPem: fixtures.caPem,
     alpn: "gatehouse/1",
