@@ -7,6 +7,14 @@ export interface Sink {
   readonly columns?: number;
 }
 
+/** The process that started this one, where the two have a channel between them. */
+export interface Parent {
+  readonly pid: number;
+  /** Aborts when the channel closes: the parent has ended, or wants this process to. */
+  readonly gone: AbortSignal;
+  tell(word: string): void;
+}
+
 /** Everything a command may touch of the process that it runs in; `main.ts` is the one that fills it in. */
 export interface Io {
   /** The words after the program's name. */
@@ -20,6 +28,9 @@ export interface Io {
   readonly invocation: string;
   readonly platform: string;
   readonly pid: number;
+  /** The command and its first words that start this very program again. */
+  readonly self: readonly string[];
+  readonly parent: Parent | undefined;
   readonly stdin: Readable & { readonly isTTY?: boolean };
   readonly stdout: Sink;
   readonly stderr: Sink;

@@ -2,7 +2,7 @@
 /** The program: the one file that touches the process it runs in. */
 import { homedir, hostname } from "node:os";
 import { basename, relative } from "node:path";
-import type { Sink } from "./io.ts";
+import type { Parent, Sink } from "./io.ts";
 import { run } from "./run.ts";
 
 const stop = new AbortController();
@@ -39,6 +39,8 @@ process.exitCode = await run({
   invocation: invocation(process.argv[1] ?? ""),
   platform: `${process.platform}-${process.arch}`,
   pid: process.pid,
+  self: [process.execPath, ...process.execArgv, process.argv[1] ?? ""],
+  parent: parent(),
   stdin: process.stdin,
   stdout,
   stderr: process.stderr,
@@ -46,6 +48,15 @@ process.exitCode = await run({
   readerGone: readerGone.signal,
 });
 clearInterval(unfinished);
+
+function parent(): Parent | undefined {
+  const { channel, ppid: pid } = process;
+  if (channel === undefined) return undefined;
+  const gone = new AbortController();
+  process.once("disconnect", () => gone.abort());
+  channel.unref();
+  return { pid, gone: gone.signal, tell: (word) => void process.send?.(word, () => undefined) };
+}
 
 /** An installed `gatehouse` is typed as such; anything else is named by its path from here. */
 function invocation(script: string): string {

@@ -37,6 +37,8 @@ export function createIo(argv: readonly string[], options: RunOptions): { io: Io
     invocation: "gatehouse",
     platform: "test",
     pid: 1,
+    self: ["gatehouse"],
+    parent: undefined,
     stdin,
     stdout,
     stderr,

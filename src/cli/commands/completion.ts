@@ -32,7 +32,7 @@ export function addCompletion({ program, bind }: Commands): void {
 }
 
 function stops(command: Command, path: string, inherited: readonly string[]): readonly Stop[] {
-  const options = command.options.flatMap(({ long }) => long ?? []);
+  const options = command.options.flatMap(({ long, hidden }) => (hidden ? [] : (long ?? [])));
   const inner = command.commands.flatMap((child) =>
     stops(child, `${path} ${child.name()}`.trim(), [...inherited, ...options]),
   );

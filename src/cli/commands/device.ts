@@ -7,7 +7,7 @@ import { facts, table } from "../table.ts";
 import { grouped, relativeDate } from "../words.ts";
 
 export function addDevice(commands: Commands): void {
-  const device = commands.program.command("device").description("see and revoke paired devices");
+  const device = commands.program.command("device").description("see, revoke and release paired devices");
   const add = (usage: string, description: string) =>
     withRemoteOption(device.command(usage).description(description));
   commands.bind(add("ls", "list the devices that this gatehouse knows"), list);
@@ -16,6 +16,7 @@ export function addDevice(commands: Commands): void {
     add("revoke <device>", "shut a device out, for good").option("--yes", "do not ask on a terminal"),
     revoke,
   );
+  commands.bind(add("release <device>", "let a device in again that froze the gatehouse"), release);
 }
 
 /** A device as scripts see it. */
@@ -31,6 +32,7 @@ interface DeviceDocument {
   readonly lastSeenAt: number;
   readonly certificateExpiresAt: number;
   readonly revokedAt: number;
+  readonly quarantinedAt: number;
 }
 
 type Nullable<Fields> = { readonly [Key in keyof Fields]?: Fields[Key] | null };
@@ -49,6 +51,7 @@ function asDocument(record: Nullable<DeviceDocument>): DeviceDocument {
     lastSeenAt: record.lastSeenAt ?? 0,
     certificateExpiresAt: record.certificateExpiresAt ?? 0,
     revokedAt: record.revokedAt ?? 0,
+    quarantinedAt: record.quarantinedAt ?? 0,
   };
 }
 
@@ -89,14 +92,15 @@ async function show(
 
 function describe({ output }: Context, device: DeviceDocument): string {
   const now = Date.now();
-  const { name, role, state, kind, platform, revokedAt } = device;
+  const { name, role, state, kind, platform } = device;
+  const since = Math.max(device.revokedAt, state === "quarantined" ? device.quarantinedAt : 0);
   return facts(
     [
       ["name", name],
       ["id", device.id],
       ["fingerprint", grouped(device.fingerprint)],
       ["role", role],
-      ["state", revokedAt === 0 ? state : `${state} ${relativeDate(revokedAt, now)}`],
+      ["state", since === 0 ? state : `${state} ${relativeDate(since, now)}`],
       ["kind", [kind, platform].filter((text) => text !== "").join(", ")],
       ["paired", relativeDate(device.pairedAt, now)],
       ["last seen", relativeDate(device.lastSeenAt, now)],
@@ -128,4 +132,18 @@ async function revoke(
     context.output.done(revoked, () => `revoked ${revoked.name} (${revoked.id.slice(0, 8)}…)`);
     return undefined;
   });
+}
+
+async function release(
+  context: Context,
+  [device = ""]: readonly string[],
+  options: RemoteOption,
+): Promise<undefined> {
+  const released = asDocument(
+    await withSession(context, options, ({ client, methods, options: call }) =>
+      client.call(methods.Device.Release, { device }, call),
+    ),
+  );
+  const { name, id, state } = released;
+  context.output.done(released, () => `${name} (${id.slice(0, 8)}…) is ${state}`);
 }

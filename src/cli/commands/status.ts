@@ -8,8 +8,10 @@ export function addStatus({ program, bind }: Commands): void {
   bind(withRemoteOption(command), async (context, _args, options: RemoteOption) => {
     const status = await withSession(context, options, async ({ client, methods, options: call }) => {
       const answer = await client.call(methods.Health.Status, {}, call);
-      const { name, deviceId, fingerprint, state, reason, quic, devices, version } = answer;
-      return { name, deviceId, fingerprint, state, reason, quic, devices, version, wire: client.wire };
+      const { name, deviceId, fingerprint, state, reason, quic, devices, quarantinedDevices } = answer;
+      const { version } = answer;
+      const { wire } = client;
+      return { name, deviceId, fingerprint, state, reason, quic, devices, quarantinedDevices, version, wire };
     });
     context.output.result(status, () =>
       facts(
@@ -17,7 +19,7 @@ export function addStatus({ program, bind }: Commands): void {
           ["name", status.name],
           ["state", status.reason === "" ? status.state : `${status.state}: ${status.reason}`],
           ["address", status.quic],
-          ["devices", String(status.devices)],
+          ["devices", devicesOf(status)],
           ["device id", status.deviceId],
           ["fingerprint", grouped(status.fingerprint)],
           ["version", status.version],
@@ -28,4 +30,12 @@ export function addStatus({ program, bind }: Commands): void {
     );
     return undefined;
   });
+}
+
+function devicesOf({
+  devices,
+  quarantinedDevices,
+}: Record<"devices" | "quarantinedDevices", number>): string {
+  if (quarantinedDevices === 0) return String(devices);
+  return `${devices}, and ${quarantinedDevices} in quarantine (see: gatehouse device ls)`;
 }
