@@ -2,3 +2,4 @@ export { Daemon, type DaemonOptions, type DaemonReady } from "./daemon.ts";
 export { type InitOptions, type InitSummary, initHome } from "./init.ts";
 export type { PairingDoorEvent } from "./pairing-door.ts";
 export type { Effects } from "./storage.ts";
+export type { WatchdogOptions } from "./watchdog.ts";
