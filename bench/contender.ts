@@ -18,8 +18,16 @@ export const PAYLOADS: Readonly<Record<Operation, Buffer>> = {
   read: Buffer.alloc(PAYLOAD_BYTES.read, 7),
 };
 
+/**
+ * How a connection began: by a whole handshake, by a shorter one from a ticket of an earlier connection, or by one whose
+ * first call travelled with its first packets.
+ */
+export type Start = "cold" | "resumed" | "early";
+
 /** One connection. */
 export interface Caller extends AsyncDisposable {
+  /** How it did begin, once a call was answered; left out by those that know only cold starts. */
+  start?(): Start;
   /** When `connect` does not wait for it: resolves once the handshake is done. */
   established?(): Promise<void>;
   /** One whole call; rejects when the answer is not the one expected. */
@@ -29,6 +37,8 @@ export interface Caller extends AsyncDisposable {
 /** The client side: `connect` does everything a cold start needs, from key material to a usable connection. */
 export interface ContenderClient {
   connect(): Promise<Caller>;
+  /** The starts that an application can ask for; left out: `connect` is cold, and there is no other. */
+  readonly starts?: Readonly<Partial<Record<Start, () => Promise<Caller>>>>;
 }
 
 /** Where a process of a run lives: on this machine's loopback, or at one end of an emulated link. */

@@ -1,32 +1,61 @@
-/** `npm run bench -- [SUITE] [--json] [--only NAME,NAME]`: tables, or one JSON document, on standard output. */
+/** `npm run bench -- [SUITE] [--json] [--quick] [--only NAME,NAME]`: tables, or one JSON document, on standard output. */
 import { parseArgs } from "node:util";
-import { renderCalls, runCalls } from "./suites/calls.ts";
+import { renderCallsReport, runCalls } from "./suites/calls.ts";
+import { QUICK_TRANSPORT_PLAN, renderTransport, runTransport, TRANSPORT_PLAN } from "./suites/transport.ts";
 import { thisMachine } from "./support/machine.ts";
 import { table } from "./support/table.ts";
 import { type ContenderName, OPERATIONS } from "./support/targets.ts";
 
+interface Outcome {
+  readonly report: object;
+  readonly text: string;
+}
+
+/** `--quick` is a suite's own short form, where it has one. */
+const SUITES: Readonly<Record<string, (names: readonly ContenderName[]) => Promise<Outcome>>> = {
+  calls: async (names) => {
+    const report = await runCalls(names, progress);
+    return { report, text: renderCallsReport(report) };
+  },
+  transport: async (names) => {
+    const plan = values.quick ? QUICK_TRANSPORT_PLAN : TRANSPORT_PLAN;
+    const report = await runTransport(names, plan, progress);
+    return { report, text: renderTransport(report) };
+  },
+};
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: "boolean", default: false }, only: { type: "string" } },
+  options: {
+    json: { type: "boolean", default: false },
+    quick: { type: "boolean", default: false },
+    only: { type: "string" },
+  },
 });
 
-const suite = positionals[0] ?? "calls";
-if (suite !== "calls") throw new RangeError(`no suite ${suite}; there is: calls`);
+const name = positionals[0] ?? "calls";
+const suite = SUITES[name];
+if (suite === undefined)
+  throw new RangeError(`no suite ${name}; there are: ${Object.keys(SUITES).join(", ")}`);
 
 const machine = thisMachine();
-const report = await runCalls(contenders(values.only), (line) => process.stderr.write(`bench: ${line}\n`));
+const { report, text } = await suite(contenders(values.only));
 if (values.json) {
   process.stdout.write(`${JSON.stringify({ machine, ...report })}\n`);
 } else {
-  const facts = Object.entries(machine).map(([name, value]) => [name, String(value)]);
-  process.stdout.write(`${table(facts)}\n\n${renderCalls(report)}\n`);
+  const facts = Object.entries(machine).map(([fact, value]) => [fact, String(value)]);
+  process.stdout.write(`${table(facts)}\n\n${text}\n`);
+}
+
+function progress(line: string): void {
+  process.stderr.write(`bench: ${line}\n`);
 }
 
 function contenders(only: string | undefined): readonly ContenderName[] {
   const known = Object.keys(OPERATIONS) as ContenderName[];
   const wanted = only?.split(",") ?? known;
-  const stranger = wanted.find((name) => !known.some((contender) => contender === name));
+  const stranger = wanted.find((wantedName) => !known.some((contender) => contender === wantedName));
   if (stranger !== undefined)
     throw new RangeError(`no contender ${stranger}; there are: ${known.join(", ")}`);
-  return known.filter((name) => wanted.includes(name));
+  return known.filter((knownName) => wanted.includes(knownName));
 }

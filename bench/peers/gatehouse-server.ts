@@ -3,11 +3,11 @@ import { Resources } from "../../src/core/index.ts";
 import { Install } from "../../test/support/gatehouse-process.ts";
 import { pairDevice } from "../../test/support/paired-device.ts";
 import { LOOPBACK, PAYLOAD_BYTES } from "../contender.ts";
-import type { Server } from "../support/targets.ts";
+import type { WatchedServer } from "../support/targets.ts";
 
 const SECRET_PATH = "shared/bench";
 
-export async function startGatehouse(host = LOOPBACK.host): Promise<Server> {
+export async function startGatehouse(host = LOOPBACK.host): Promise<WatchedServer> {
   await using resources = new Resources();
   const gatehouse = resources.use(await Install.create());
   const daemon = resources.use(await gatehouse.serve(["--init", "--open-pairing"], `${host}:0`));
@@ -16,6 +16,7 @@ export async function startGatehouse(host = LOOPBACK.host): Promise<Server> {
   const owned = resources.move();
   return {
     target: { peer: "gatehouse", home: device.install.home, on: device.on, secretPath: SECRET_PATH },
+    pid: daemon.pid,
     [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
   };
 }

@@ -8,6 +8,7 @@ import {
   SERVER_NAME,
   type TlsMaterial,
 } from "../contender.ts";
+import { keepTickets, ResumingCredentials } from "./grpc-resumption.ts";
 
 const ECHO_PATH = "/bench.Echo/Echo";
 const asIs = (bytes: Buffer): Buffer => bytes;
@@ -31,6 +32,11 @@ export async function serveGrpcEcho(tls: TlsMaterial, host: string): Promise<Ech
         answer(null, call.request),
     },
   );
+  return listenGrpc(server, tls, host);
+}
+
+/** Takes `server`, with its services. */
+export async function listenGrpc(server: grpc.Server, tls: TlsMaterial, host: string): Promise<EchoServer> {
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync(`${host}:0`, serverCredentials(tls), (failure, bound) =>
       failure === null ? resolve(bound) : reject(failure),
@@ -45,16 +51,25 @@ export async function serveGrpcEcho(tls: TlsMaterial, host: string): Promise<Ech
 export function grpcClient(tls: TlsMaterial, host: string, port: number): ContenderClient {
   // Kept over connections, TLS context and all, as our own client keeps its: a cold start is a new connection.
   const credentials = clientCredentials(tls);
-  return { connect: async () => connect(credentials, `${host}:${port}`) };
+  const kept = keepTickets(tls);
+  const address = `${host}:${port}`;
+  const cold = async (): Promise<Caller> => connect(credentials, address);
+  const resumed = async (): Promise<Caller> => {
+    const resuming = new ResumingCredentials(kept);
+    return { ...connect(resuming, address), start: () => (resuming.isResumed ? "resumed" : "cold") };
+  };
+  return { connect: cold, starts: { cold, resumed } };
 }
 
-async function connect(credentials: grpc.ChannelCredentials, address: string): Promise<Caller> {
-  const client = new grpc.Client(address, credentials, {
-    "grpc.ssl_target_name_override": SERVER_NAME,
-    "grpc.default_authority": SERVER_NAME,
-    // Each client its own connection: a cold start must not ride on an earlier one.
-    "grpc.use_local_subchannel_pool": 1,
-  });
+export const clientOptions: grpc.ClientOptions = {
+  "grpc.ssl_target_name_override": SERVER_NAME,
+  "grpc.default_authority": SERVER_NAME,
+  // Each client its own connection: a cold start must not ride on an earlier one.
+  "grpc.use_local_subchannel_pool": 1,
+};
+
+function connect(credentials: grpc.ChannelCredentials, address: string): Caller {
+  const client = new grpc.Client(address, credentials, clientOptions);
   return {
     established: () => untilReady(client),
     call: (operation) => echo(client, PAYLOADS[operation]),
@@ -85,6 +100,6 @@ function serverCredentials({ ca, certificate, key }: TlsMaterial): grpc.ServerCr
   return grpc.ServerCredentials.createSsl(Buffer.from(ca), [pair], true);
 }
 
-function clientCredentials({ ca, certificate, key }: TlsMaterial): grpc.ChannelCredentials {
+export function clientCredentials({ ca, certificate, key }: TlsMaterial): grpc.ChannelCredentials {
   return grpc.credentials.createSsl(Buffer.from(ca), Buffer.from(key), Buffer.from(certificate));
 }

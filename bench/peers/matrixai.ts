@@ -24,13 +24,25 @@ const silent: Logging = Object.assign(Object.create(null), {
 
 const TRANSPORT = { maxIdleTimeout: 30_000, initialMaxStreamsBidi: 1_000_000 } as const;
 
-export async function serveMatrixaiEcho(tls: TlsMaterial, host: string): Promise<EchoServer> {
+export type MatrixaiStream = events.EventQUICConnectionStream["detail"];
+
+export function serveMatrixaiEcho(tls: TlsMaterial, host: string): Promise<EchoServer> {
+  return serveMatrixai(tls, host, ({ readable, writable }) => readable.pipeTo(writable));
+}
+
+export async function serveMatrixai(
+  tls: TlsMaterial,
+  host: string,
+  answer: (stream: MatrixaiStream) => Promise<void>,
+): Promise<EchoServer> {
   const server = new QUICServer({
     logger: silent,
     crypto: await serverCrypto(),
     config: { ...TRANSPORT, ...tlsConfig(tls), key: tls.key, cert: tls.certificate },
   });
-  server.addEventListener(events.EventQUICServerConnection.name, echoStreams);
+  server.addEventListener(events.EventQUICServerConnection.name, (event: Event) =>
+    answerStreams(event, answer),
+  );
   await server.start({ host, port: 0 });
   return {
     port: server.port,
@@ -43,7 +55,15 @@ export function matrixaiClient(tls: TlsMaterial, port: number): ContenderClient 
 }
 
 async function connect(tls: TlsMaterial, port: number): Promise<Caller> {
-  const client = await QUICClient.createQUICClient({
+  const client = await connectMatrixai(tls, port);
+  return {
+    call: (operation) => echo(client, PAYLOADS[operation]),
+    [Symbol.asyncDispose]: () => client.destroy({ force: true }),
+  };
+}
+
+export function connectMatrixai(tls: TlsMaterial, port: number): Promise<QUICClient> {
+  return QUICClient.createQUICClient({
     host: "127.0.0.1",
     port,
     localHost: "127.0.0.1",
@@ -52,10 +72,6 @@ async function connect(tls: TlsMaterial, port: number): Promise<Caller> {
     crypto: { ops: { randomBytes: async (data) => void webcrypto.getRandomValues(new Uint8Array(data)) } },
     config: { ...TRANSPORT, ...tlsConfig(tls), key: tls.key, cert: tls.certificate },
   });
-  return {
-    call: (operation) => echo(client, PAYLOADS[operation]),
-    [Symbol.asyncDispose]: () => client.destroy({ force: true }),
-  };
 }
 
 async function echo(client: QUICClient, payload: Uint8Array): Promise<void> {
@@ -68,13 +84,12 @@ async function echo(client: QUICClient, payload: Uint8Array): Promise<void> {
   if (received !== payload.length) throw new Error("matrixai: the echo has another length");
 }
 
-function echoStreams(event: Event): void {
+function answerStreams(event: Event, answer: (stream: MatrixaiStream) => Promise<void>): void {
   if (!(event instanceof events.EventQUICServerConnection)) return;
   event.detail.addEventListener(events.EventQUICConnectionStream.name, (opened: Event) => {
     if (!(opened instanceof events.EventQUICConnectionStream)) return;
-    const { readable, writable } = opened.detail;
     // A stream that dies with its connection is the client's business: it counts its own failures.
-    readable.pipeTo(writable).catch(() => undefined);
+    answer(opened.detail).catch(() => undefined);
   });
 }
 

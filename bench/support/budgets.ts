@@ -1,3 +1,5 @@
+import { table } from "./table.ts";
+
 /** A promised ratio between ours and a peer's figure, and whether this run kept it. */
 export interface Budget {
   readonly figure: string;
@@ -21,4 +23,14 @@ export function judge(budget: Budget, ours: number, theirs: number): Verdict {
 
 export function boundText({ bound }: Budget): string {
   return "atMost" in bound ? `<= ${bound.atMost}x` : `>= ${bound.atLeast}x`;
+}
+
+export function renderVerdicts(verdicts: readonly Verdict[]): string {
+  const rows = verdicts.map((row) => [
+    `${row.figure} vs ${row.peer}`,
+    `${row.ratio.toFixed(2)}x`,
+    boundText(row),
+    row.isMet ? "met" : "missed",
+  ]);
+  return ["budgets", table([["figure", "ratio", "budget", "verdict"], ...rows])].join("\n\n");
 }

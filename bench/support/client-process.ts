@@ -1,14 +1,14 @@
 /** A contender's client in its own process: told whom to reach, then told what to measure. */
-import type { Caller, ContenderClient } from "../contender.ts";
+import type { Caller, ContenderClient, Start } from "../contender.ts";
 import { clientOf } from "./contender-client.ts";
-import { coldStarts, type LoadOrder, load } from "./load.ts";
+import { type LoadOrder, load, starts } from "./load.ts";
 import type { Target } from "./targets.ts";
 import { answerRequests } from "./worker-process.ts";
 
 export type ClientRequest =
   | { readonly kind: "target"; readonly target: Target }
   | { readonly kind: "load"; readonly order: LoadOrder }
-  | { readonly kind: "cold"; readonly count: number };
+  | { readonly kind: "starts"; readonly start: Start; readonly count: number };
 
 let client: ContenderClient | undefined;
 let caller: Caller | undefined;
@@ -23,8 +23,8 @@ answerRequests(async (request) => {
     case "load":
       if (caller === undefined) throw new Error("load before target");
       return load(caller, order.order);
-    case "cold":
-      if (client === undefined) throw new Error("cold before target");
-      return { samplesMs: await coldStarts(client, order.count) };
+    case "starts":
+      if (client === undefined) throw new Error("starts before target");
+      return starts(client, order.start, order.count);
   }
 });

@@ -23,6 +23,11 @@ export class WorkerProcess implements AsyncDisposable {
     return new WorkerProcess(child);
   }
 
+  get pid(): number {
+    if (this.#child.pid === undefined) throw new Error("the worker did not start");
+    return this.#child.pid;
+  }
+
   /** @throws what the worker threw, by message, or that it ended without an answer. */
   async ask(request: object): Promise<unknown> {
     const answered = new AbortController();
@@ -58,15 +63,18 @@ export async function stopChild(child: ChildProcess): Promise<void> {
   clearTimeout(timer);
 }
 
-/** The worker's side: answers each request with what `handle` returns, and ends when the parent does. */
-export function answerRequests(handle: (request: unknown) => Promise<object>): void {
+/** The worker's side: answers each request with what `handle` returns; `end`s when the parent is gone. */
+export function answerRequests(
+  handle: (request: unknown) => Promise<object>,
+  end: () => void = () => process.exit(0),
+): void {
   process.on("message", (request) => {
     void handle(request).then(
       (reply) => process.send?.(reply),
       (failure: unknown) => process.send?.({ failure: String(failure) }),
     );
   });
-  process.on("disconnect", () => process.exit(0));
+  process.on("disconnect", end);
 }
 
 function isFailure(message: unknown): message is { readonly failure: string } {
