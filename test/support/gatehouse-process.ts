@@ -181,11 +181,11 @@ export class Daemon implements AsyncDisposable {
     return this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
-  /** The first line with this `event`, already come or still to come. @throws when the process ends first. */
-  async event(name: string): Promise<JsonObject> {
+  /** The line with this `event`, the `nth`, already come or still to come. @throws when the process ends first. */
+  async event(name: string, nth = 1): Promise<JsonObject> {
     const signal = AbortSignal.timeout(READY_MS);
     for (;;) {
-      const found = this.#events.find(({ event }) => event === name);
+      const found = this.#events.filter(({ event }) => event === name)[nth - 1];
       if (found !== undefined) return found;
       if (!this.isRunning) throw new Error(`ended before its ${name} event:\n${this.#stderr}`);
       await once(this.#news, "news", { signal });
