@@ -1,52 +1,79 @@
 import type { MethodDefinition } from "../gen/index.ts";
-import type { QuicClientConnection } from "../quic/index.ts";
 import type { Caller, CallOptions } from "../rpc/index.ts";
+import type { HandshakeFacts } from "./lane.ts";
+import type { Link } from "./link.ts";
 import type { Remote } from "./remotes.ts";
 
-/** A connection to one gatehouse, to make any number of calls on. */
+export interface ClientParts {
+  readonly remote: Remote;
+  readonly link: Link;
+  readonly caller: Caller;
+  /** Waits for what connections have left to be stored; bounded. */
+  readonly settle: () => Promise<void>;
+}
+
+/**
+ * One gatehouse, to make any number of calls on. It holds a connection, and makes another one when the gatehouse asks for
+ * that or the connection is lost: calls notice a delay at most.
+ */
 export class Client implements AsyncDisposable {
   readonly remote: Remote;
   readonly wire = "quic";
-  /** From the first packet to the checked server. */
-  readonly handshakeMs: number;
-  readonly #quic: QuicClientConnection;
+  readonly #link: Link;
   readonly #caller: Caller;
+  readonly #settle: () => Promise<void>;
 
-  constructor(remote: Remote, quic: QuicClientConnection, caller: Caller) {
+  constructor({ remote, link, caller, settle }: ClientParts) {
     this.remote = remote;
-    this.handshakeMs = quic.handshakeMs;
-    this.#quic = quic;
+    this.#link = link;
     this.#caller = caller;
+    this.#settle = settle;
+  }
+
+  /** Of the newest connection, from the first packet to the checked server; so far, until it is checked. */
+  get handshakeMs(): number {
+    return this.#link.handshakeMs;
+  }
+
+  /** How the newest connection came to be; settled when the first reply on it has come. */
+  get handshake(): HandshakeFacts {
+    return this.#link.handshake;
   }
 
   /** Smoothed round-trip time as the transport sees it, milliseconds. */
   get rttMs(): number | undefined {
-    return this.#quic.connection.rttMs;
+    return this.#link.rttMs;
   }
 
   /**
-   * One request, one response.
-   * @throws GatehouseError what the gatehouse answered, `rpc.deadline`, `rpc.cancelled`, or why the connection ended.
+   * One request, one response. A call that a lost connection took along is sent again on the next one, under the same
+   * request id and within its time: it has no side effects, or the gatehouse knows the id and does nothing twice.
+   *
+   * @throws GatehouseError what the gatehouse answered, `rpc.deadline`, `rpc.cancelled`, why the gatehouse let this device
+   * not in, or what keeps it from being reached.
    */
   call<RequestFields, Request, ResponseFields, Response>(
     method: MethodDefinition<"unary", RequestFields, Request, ResponseFields, Response>,
     request: RequestFields,
     options: CallOptions = {},
   ): Promise<Response> {
-    return this.#caller.unary(() => this.#quic.connection.openStream(), method, request, options);
+    const { openSoonest, openAfterHandshake, mayRepeat } = this.#link;
+    const open = method.hasNoSideEffects ? openSoonest : openAfterHandshake;
+    return this.#caller.unary(open, method, request, options, mayRepeat);
   }
 
-  /** One request, a stream of responses. Leaving the loop cancels the call. */
+  /** One request, a stream of responses. Leaving the loop cancels the call. It ends with its connection. */
   stream<RequestFields, Request, ResponseFields, Response>(
     method: MethodDefinition<"server", RequestFields, Request, ResponseFields, Response>,
     request: RequestFields,
     options: CallOptions = {},
   ): AsyncIterableIterator<Response, undefined> {
-    return this.#caller.serverStream(() => this.#quic.connection.openStream(), method, request, options);
+    return this.#caller.serverStream(this.#link.openAfterHandshake, method, request, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#caller[Symbol.dispose]();
-    await this.#quic[Symbol.asyncDispose]();
+    await this.#link[Symbol.asyncDispose]();
+    await this.#settle();
   }
 }

@@ -1,4 +1,4 @@
-import { certificatePem, gatehouseHost, inspectLeaf } from "../certs/index.ts";
+import { certificatePem } from "../certs/index.ts";
 import {
   type Clock,
   concat,
@@ -12,13 +12,16 @@ import {
 } from "../core/index.ts";
 import { homeLayout } from "../files/index.ts";
 import type { DeviceId, DeviceIdentity } from "../identity/index.ts";
-import { ClientTls, connectQuic } from "../quic/index.ts";
+import { ClientTls } from "../quic/index.ts";
 import { Caller } from "../rpc/index.ts";
-import { parseAddress } from "./address.ts";
 import { Client } from "./client.ts";
+import { GatehouseDialer } from "./dialer.ts";
 import { openHomeIdentity } from "./home-identity.ts";
+import { Link, type ResumptionMode } from "./link.ts";
 import { localGatehouse } from "./local-gatehouse.ts";
+import { pause } from "./pause.ts";
 import { type Remote, Remotes } from "./remotes.ts";
+import { Tickets } from "./tickets.ts";
 
 const REQUESTS_ALPN = "gatehouse/1";
 
@@ -35,6 +38,11 @@ export interface DeviceConnectOptions {
   readonly signal?: AbortSignal | undefined;
   /** How long the gatehouse waits for a sign of life before it drops what this client left. Default `LIMITS.idleMs`. */
   readonly idleMs?: number | undefined;
+  /**
+   * What a ticket of an earlier connection may save: the first calls' wait for the handshake (`early`, the default), the
+   * certificates alone, or nothing.
+   */
+  readonly resumption?: ResumptionMode | undefined;
   readonly clock?: Clock;
   readonly random?: Random;
   readonly logger?: Logger;
@@ -47,12 +55,13 @@ interface Trust {
   readonly caCertificates: readonly Uint8Array[];
 }
 
-/** This install as a client: its identity is read once, its TLS contexts are kept. */
+/** This install as a client: its identity is read once, its TLS contexts and tickets are kept. */
 export class Device {
   readonly id: DeviceId;
   readonly #home: string;
   readonly #identity: DeviceIdentity;
   readonly #trust = new Map<DeviceId, Trust>();
+  #tickets: Tickets | undefined;
 
   private constructor(home: string, identity: DeviceIdentity) {
     this.id = identity.id;
@@ -67,27 +76,33 @@ export class Device {
 
   /**
    * Connects to a gatehouse by what pairing pinned: its authority, its name and its id. The gatehouse judges this device's
-   * certificate after that: a refusal is what the first call fails with.
+   * certificate after that: a refusal is what the first call fails with. With a ticket of an earlier connection nothing is
+   * waited for: then whatever keeps the gatehouse from being reached is what the first call fails with, too.
    *
    * @throws remote.none, remote.not-found, remote.ambiguous, quic.unreachable, quic.timed-out, quic.wrong-server,
    * file.damaged
    */
   async connect(options: DeviceConnectOptions = {}): Promise<Client> {
-    const { clock = systemClock, random = systemRandom, logger = silentLogger } = options;
+    const { clock = systemClock, random = systemRandom, logger = silentLogger, signal } = options;
     const remote = await this.#resolve(options.on);
-    const { gatehouseId } = remote;
-    const { tls, caCertificates } = await this.#trustOf(remote, options.idleMs ?? LIMITS.idleMs);
-    const quic = await connectQuic({
-      ...{ clock, random, logger, serverName: gatehouseHost(gatehouseId) },
-      address: parseAddress(remote.address),
-      tls,
-      checkPeer: ({ certificates }) => {
-        inspectLeaf(certificates, { caCertificates, gatehouseId, usage: "server", now: clock.now() });
-      },
-      timeoutMs: Math.min(options.timeoutMs ?? LIMITS.handshakeMs, LIMITS.handshakeMs),
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
-    });
-    return new Client(remote, quic, new Caller({ clock, random }));
+    const { tls } = await this.#trustOf(remote, options.idleMs ?? LIMITS.idleMs);
+    const tickets = this.#ticketsWith({ clock, random, logger });
+    const dialer = new GatehouseDialer({ remote, tls, tickets, clock, random, logger });
+    const { resumption = "early" } = options;
+    const timeoutMs = Math.min(options.timeoutMs ?? LIMITS.handshakeMs, LIMITS.handshakeMs);
+    const link = await Link.open({ dialer, clock, random, resumption }, { timeoutMs, signal });
+    const settle = (): Promise<void> => settledSoon(tickets, clock);
+    return new Client({ remote, link, caller: new Caller({ clock, random }), settle });
+  }
+
+  /** One for all connections: the first one's effects are as good as any other's. */
+  #ticketsWith(effects: {
+    readonly clock: Clock;
+    readonly random: Random;
+    readonly logger: Logger;
+  }): Tickets {
+    this.#tickets ??= new Tickets({ dir: homeLayout(this.#home).ticketsDir, ...effects });
+    return this.#tickets;
   }
 
   async #resolve(on: string | undefined): Promise<Remote> {
@@ -121,4 +136,13 @@ function isSameTrust(a: Trust, b: Remote): boolean {
     equalBytes(a.certificate, b.certificate) &&
     equalBytes(concat(...a.caCertificates), concat(...b.caCertificates))
   );
+}
+
+/** A disk that hangs is no reason to keep a command from ending. */
+async function settledSoon(tickets: Tickets, clock: Clock): Promise<void> {
+  const settled = new AbortController();
+  await Promise.race([
+    tickets.settled().then(() => settled.abort()),
+    pause(clock, LIMITS.ticketSettleMs, settled.signal),
+  ]);
 }

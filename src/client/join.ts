@@ -31,6 +31,7 @@ import {
 } from "../pairing/index.ts";
 import { ClientTls, connectQuic, type QuicClientConnection } from "../quic/index.ts";
 import { parseAddress } from "./address.ts";
+import { pause } from "./pause.ts";
 import { type Remote, Remotes } from "./remotes.ts";
 
 /** TLS needs a name; before pairing nobody knows the gatehouse's, and the certificate proves nothing yet. */
@@ -104,7 +105,8 @@ export async function joinGatehouse(options: JoinOptions): Promise<Joined> {
     if (outcome.kind === "joined") return outcome.joined;
     const hasTime = remainingMs(joiner) > BETWEEN_ATTEMPTS_MS;
     if (!outcome.mayRepeat || !hasTime || attempt === ATTEMPTS_MAX) throw outcome.failure;
-    await pause(clock, BETWEEN_ATTEMPTS_MS, signal);
+    if (!(await pause(clock, BETWEEN_ATTEMPTS_MS, signal)))
+      throw new GatehouseError("rpc.cancelled", "pairing was cancelled");
   }
 }
 
@@ -203,19 +205,6 @@ function withDeadline(joiner: Joiner): Disposable & { readonly signal: AbortSign
 
 function remainingMs({ clock, endsAtMs }: Joiner): number {
   return Math.max(1, Math.ceil(endsAtMs - clock.monotonicMs()));
-}
-
-async function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) throw new GatehouseError("rpc.cancelled", "pairing was cancelled");
-  await new Promise<void>((resolve) => {
-    const wake = (): void => {
-      timer[Symbol.dispose]();
-      signal.removeEventListener("abort", wake);
-      resolve();
-    };
-    const timer = clock.setTimer(delayMs, wake);
-    signal.addEventListener("abort", wake, { once: true });
-  });
 }
 
 /** While no window is open the gatehouse does not even offer the pairing protocol. */

@@ -98,6 +98,11 @@ export class Tickets {
     return { session, rttMs: this.#rttMs.get(gatehouseId) };
   }
 
+  /** As far as this process has heard; milliseconds. */
+  rttMs(gatehouseId: DeviceId): number | undefined {
+    return this.#rttMs.get(gatehouseId);
+  }
+
   /** Keeps a ticket that has just come, at once for this process and soon for others. Takes `session`. */
   save(scope: TicketScope, { session, rttMs }: { session: Uint8Array; rttMs: number | undefined }): void {
     const { gatehouseId } = scope;

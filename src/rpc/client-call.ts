@@ -24,6 +24,8 @@ export interface PendingCall {
   readonly attempts: number;
   /** When its time is up, on the monotonic clock. */
   readonly deadlineMs: number;
+  /** For whoever carries the call: what it was put on. */
+  carrier: unknown;
   /** Gives the stream up and sends the call again on another one, under the same request id. */
   repeat(): void;
 }
@@ -41,6 +43,7 @@ export interface Repetition {
 export class ClientCall implements StreamSink, Expiring, PendingCall {
   attempts = 1;
   deadlineMs = Number.POSITIVE_INFINITY;
+  carrier: unknown = undefined;
   readonly #deadlines: Deadlines;
   readonly #receiver: Receiver;
   #decoder = new FrameDecoder();

@@ -34,6 +34,12 @@ const start = (name: string): Promise<Daemon> =>
     init: { name },
   });
 
+/** One call, as a command makes it. */
+async function ask(from: string): Promise<void> {
+  await using client = await connect({ home: from });
+  await client.call(METHODS.Health.Ping, {});
+}
+
 describe("connecting", () => {
   it("finds the gatehouse of its own home, as its owner", async () => {
     await using client = await connect({ home: home("a") });
@@ -74,7 +80,10 @@ describe("connecting", () => {
     const other = await start("c");
     await using _other = other;
     await writeFile(homeLayout(home("a")).endpointFile, JSON.stringify({ quic: other.ready.quic, pid: 1 }));
-    await expect(connect({ home: home("a") })).rejects.toMatchObject({ code: "quic.wrong-server" });
+    await expect(ask(home("a"))).rejects.toMatchObject({ code: "quic.wrong-server" });
+    await expect(connect({ home: home("a"), resumption: "none" })).rejects.toMatchObject({
+      code: "quic.wrong-server",
+    });
     await writeFile(homeLayout(home("a")).endpointFile, JSON.stringify({ quic: daemon.ready.quic, pid: 1 }));
     await using again = await connect({ home: home("a") });
     expect(again.remote.address).toBe(daemon.ready.quic);

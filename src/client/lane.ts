@@ -1,0 +1,96 @@
+import type { GatehouseError } from "../core/index.ts";
+import type { CallStream, PendingCall } from "../rpc/index.ts";
+import type { Resumption } from "./tickets.ts";
+
+/** What calls need of a connection. */
+export interface Carriage {
+  /** The peer is let in, and nothing has ended the connection. */
+  readonly isOpen: boolean;
+  /** What is sent now travels in early data; until `opened` settles. */
+  readonly isEarly: boolean;
+  readonly opened: Promise<{ readonly isResumed: boolean }>;
+  readonly closed: Promise<GatehouseError>;
+  /** Milliseconds. */
+  readonly rttMs: number | undefined;
+  readonly streamCount: number;
+  openStream(): CallStream;
+}
+
+/** A connection that can be used, be it for early data only. */
+export interface Dialled extends AsyncDisposable {
+  readonly connection: Carriage;
+  /** Not before the connection has opened. */
+  readonly handshakeMs: number;
+}
+
+/** Why the gatehouse wants a connection replaced: it is worn out, or the gatehouse leaves. */
+export type MoveOn = "recycle" | "going-away";
+
+export interface DialOptions {
+  readonly resumption: Resumption;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  readonly onMoveOn: (reason: MoveOn) => void;
+}
+
+/** Makes connections to one gatehouse. */
+export interface Dialer {
+  /** What is known from before; a ticket is given for one use. */
+  resumption(wanted: "ticket" | "no-ticket"): Promise<Resumption>;
+  /** Resolves when the connection can be used. @throws GatehouseError */
+  dial(options: DialOptions): Promise<Dialled>;
+}
+
+/** How the connection came to be. */
+export interface HandshakeFacts {
+  /** A ticket took the place of certificates. */
+  readonly isResumed: boolean;
+  /** What became of calls sent before the handshake was over; none: there were no such calls. */
+  readonly earlyData: "none" | "accepted" | "rejected";
+}
+
+/** One connection of a link, from the moment it can be used. */
+export class Lane {
+  readonly dialled: Dialled;
+  readonly connection: Carriage;
+  /** Resolves when the gatehouse is checked, rejects when that has failed. */
+  readonly ready: Promise<void>;
+  readonly hadTicket: boolean;
+  /** Calls sent in early data of which it is not known yet what became. */
+  readonly early = new Set<PendingCall>();
+  isWornOut = false;
+  /** Of no more use to its link. */
+  isClosing = false;
+  /** The handshake is over. */
+  isReady = false;
+  #isResumed = false;
+  #earlyData: HandshakeFacts["earlyData"] = "none";
+
+  constructor(dialled: Dialled, hadTicket: boolean) {
+    this.dialled = dialled;
+    this.connection = dialled.connection;
+    this.hadTicket = hadTicket;
+    this.isReady = this.connection.isOpen && !this.connection.isEarly;
+    this.ready = this.connection.opened.then(({ isResumed }) => {
+      this.isReady = true;
+      this.#isResumed = isResumed;
+      if (this.#earlyData !== "none") this.#earlyData = isResumed ? "accepted" : "rejected";
+    });
+    this.ready.catch(() => undefined);
+  }
+
+  get handshake(): HandshakeFacts {
+    return { isResumed: this.#isResumed, earlyData: this.#earlyData };
+  }
+
+  openEarly(call: PendingCall): CallStream {
+    this.early.add(call);
+    this.#earlyData = "accepted";
+    return this.connection.openStream();
+  }
+
+  /** Early calls have to be sent again: the gatehouse did not take them, or they are lost. */
+  earlyRefused(): void {
+    this.#earlyData = "rejected";
+  }
+}

@@ -1,0 +1,393 @@
+/**
+ * A gatehouse as calls see it: one connection after another, of which they notice nothing.
+ *
+ * Calls go on the newest connection. While that one's handshake is under way, those without side effects go at once as
+ * early data; the others wait. A connection that the gatehouse wants replaced is replaced while its calls end; one that is
+ * lost is made anew by the next call, and the calls it took along are sent again, once, under their request ids.
+ */
+import { type Clock, GatehouseError, LIMITS, type Random } from "../core/index.ts";
+import type { CallStream, MayRepeat, OpenStream, PendingCall } from "../rpc/index.ts";
+import { Backoff } from "./backoff.ts";
+import { type Dialer, type HandshakeFacts, Lane, type MoveOn } from "./lane.ts";
+import { pause } from "./pause.ts";
+import type { Resumption } from "./tickets.ts";
+
+/** How a connection ends without the gatehouse having judged anything. */
+const LOST: ReadonlySet<string> = new Set(["quic.closed", "quic.timed-out", "rpc.draining"]);
+/** What passes by itself when the gatehouse is started again, or the network comes back. */
+const PASSING: ReadonlySet<string> = new Set([...LOST, "quic.unreachable"]);
+/** What a resumed handshake may fail with though one with certificates would do, or would say better why not. */
+const UNSURE: ReadonlySet<string> = new Set(["quic.closed", "quic.wrong-server", "quic.not-admitted"]);
+
+/** An early call that was taken has its answer on the way when the handshake is over. */
+const EARLY_GRACE_MS = 50;
+const RETIRE_POLL_MS = 50;
+const RECYCLE_ATTEMPTS_MAX = 5;
+/** A gatehouse that shuts down says so each time it is asked; every further time costs a longer pause. */
+const DRAINED_ATTEMPTS_MAX = 8;
+
+/** `early`: calls may go before the handshake is over. `handshake`: tickets only shorten it. `none`: certificates. */
+export type ResumptionMode = "early" | "handshake" | "none";
+
+export interface LinkOptions {
+  readonly dialer: Dialer;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly resumption: ResumptionMode;
+}
+
+export interface FirstDial {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export class Link implements AsyncDisposable {
+  readonly #options: LinkOptions;
+  readonly #backoff: Backoff;
+  readonly #gone = new AbortController();
+  readonly #retiring = new Set<Lane>();
+  readonly #closing = new Set<Promise<void>>();
+  readonly #timers = new Set<Disposable>();
+  /** Calls that a lost connection took along once. */
+  readonly #repeated = new WeakSet<PendingCall>();
+  /** Calls that wait for a connection. */
+  readonly #waiting = new Set<PendingCall>();
+  #lane: Lane | undefined;
+  /** The newest that there ever was. */
+  #latest: Lane | undefined;
+  #connecting: Promise<void> | undefined;
+  #wasOpen = false;
+  /** The last handshake by ticket came to nothing. */
+  #distrustsTickets = false;
+
+  private constructor(options: LinkOptions) {
+    this.#options = options;
+    this.#backoff = new Backoff(options.clock, options.random);
+  }
+
+  /** Connects once. @throws GatehouseError what the dialer throws; rpc.cancelled */
+  static async open(options: LinkOptions, { timeoutMs, signal }: FirstDial): Promise<Link> {
+    const link = new Link(options);
+    try {
+      link.#use(await link.#dial(timeoutMs, signal));
+      return link;
+    } catch (failure) {
+      await link[Symbol.asyncDispose]();
+      throw failure;
+    }
+  }
+
+  get handshake(): HandshakeFacts {
+    return this.#latest?.handshake ?? { isResumed: false, earlyData: "none" };
+  }
+
+  /** Of the newest connection; not a number before it has opened. */
+  get handshakeMs(): number {
+    return this.#latest?.dialled.handshakeMs ?? Number.NaN;
+  }
+
+  get rttMs(): number | undefined {
+    return this.#latest?.connection.rttMs;
+  }
+
+  /** For calls without side effects. */
+  readonly openSoonest: OpenStream = (call) => {
+    const lane = this.#lane;
+    if (lane === undefined || !lane.isReady || !lane.connection.isOpen) return this.#openSlowly(call, true);
+    call.carrier = lane;
+    return lane.connection.openStream();
+  };
+
+  /** For all others: they never travel in early data. */
+  readonly openAfterHandshake: OpenStream = (call) => {
+    const lane = this.#lane;
+    if (lane === undefined || !lane.isReady || !lane.connection.isOpen) return this.#openSlowly(call, false);
+    call.carrier = lane;
+    return lane.connection.openStream();
+  };
+
+  /** For calls with one answer: without side effects, or recognized by their request id. */
+  readonly mayRepeat: MayRepeat = (call, failure) => {
+    const lane = call.carrier;
+    if (this.#gone.signal.aborted || !(lane instanceof Lane)) return false;
+    const wasEarly = lane.early.delete(call);
+    if (failure.code === "rpc.too-early") {
+      if (wasEarly) lane.earlyRefused();
+      return wasEarly;
+    }
+    if (!lane.isReady) return this.#givesUpOn(lane, failure);
+    if (failure.code === "rpc.draining") {
+      this.#leave(lane);
+      return call.attempts < DRAINED_ATTEMPTS_MAX;
+    }
+    // A connection that was worn out and not left in time ends as one that is too much.
+    const isLost = LOST.has(failure.code) || (lane.isWornOut && failure.code === "quic.limit");
+    if (!isLost || this.#repeated.has(call)) return false;
+    this.#repeated.add(call);
+    return true;
+  };
+
+  /** Ends everything: calls in flight and calls that wait. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#gone.abort(closedHere());
+    for (const timer of this.#timers) timer[Symbol.dispose]();
+    this.#timers.clear();
+    for (const lane of [this.#lane, ...this.#retiring]) {
+      if (lane !== undefined) this.#close(lane);
+    }
+    this.#lane = undefined;
+    while (this.#closing.size > 0) await Promise.all(this.#closing);
+  }
+
+  #openSlowly(call: PendingCall, mayBeEarly: boolean): CallStream | Promise<CallStream> {
+    if (this.#gone.signal.aborted) throw closedHere();
+    const lane = this.#lane;
+    if (lane === undefined || (lane.isReady && !lane.connection.isOpen))
+      return this.#openAnew(call, mayBeEarly);
+    if (lane.isReady || (mayBeEarly && lane.connection.isEarly)) {
+      call.carrier = lane;
+      return lane.isReady ? lane.connection.openStream() : lane.openEarly(call);
+    }
+    return this.#openWhenReady(lane, call, mayBeEarly);
+  }
+
+  async #openWhenReady(lane: Lane, call: PendingCall, mayBeEarly: boolean): Promise<CallStream> {
+    try {
+      await lane.ready;
+    } catch (failure) {
+      if (!(failure instanceof GatehouseError) || !this.#givesUpOn(lane, failure)) throw failure;
+    }
+    if (call.isOver) throw closedHere();
+    return await this.#openSlowly(call, mayBeEarly);
+  }
+
+  async #openAnew(call: PendingCall, mayBeEarly: boolean): Promise<CallStream> {
+    this.#waiting.add(call);
+    this.#connecting ??= this.#connect().finally(() => {
+      this.#connecting = undefined;
+    });
+    try {
+      await this.#connecting;
+    } finally {
+      this.#waiting.delete(call);
+    }
+    if (call.isOver) throw closedHere();
+    return await this.#openSlowly(call, mayBeEarly);
+  }
+
+  /** Tries until there is a connection, nobody waits for one any more, or it is plain that there will be none. */
+  async #connect(): Promise<void> {
+    const { clock } = this.#options;
+    const endsMs = clock.monotonicMs() + LIMITS.reconnectMs;
+    let last: unknown;
+    if (this.#lane !== undefined) this.#drop(this.#lane);
+    for (;;) {
+      if (!(await pause(clock, this.#backoff.delayMs(), this.#gone.signal))) throw closedHere();
+      const leftMs = Math.min(endsMs, this.#latestDeadlineMs()) - clock.monotonicMs();
+      if (leftMs <= 0) throw last ?? closedHere();
+      try {
+        this.#use(await this.#dial(Math.min(leftMs, LIMITS.handshakeMs)));
+        return;
+      } catch (failure) {
+        last = failure;
+        this.#backoff.failed();
+        const isPassing = failure instanceof GatehouseError && PASSING.has(failure.code);
+        if (!isPassing || !this.#wasOpen) throw this.#gone.signal.aborted ? closedHere() : failure;
+      }
+    }
+  }
+
+  /** Of the calls that wait: past it nobody wants a connection. */
+  #latestDeadlineMs(): number {
+    let latestMs = Number.NEGATIVE_INFINITY;
+    for (const { isOver, deadlineMs } of this.#waiting) {
+      if (!isOver) latestMs = Math.max(latestMs, deadlineMs);
+    }
+    return latestMs;
+  }
+
+  /** One connection: by ticket where there is one, and by certificates when that fails for reasons of its own. */
+  async #dial(timeoutMs: number, signal?: AbortSignal): Promise<Lane> {
+    const { clock, dialer } = this.#options;
+    const endsMs = clock.monotonicMs() + timeoutMs;
+    const resumption = await this.#resumption(dialer);
+    try {
+      return await this.#dialOnce(resumption, timeoutMs, signal);
+    } catch (failure) {
+      const leftMs = endsMs - clock.monotonicMs();
+      const isUnsure = failure instanceof GatehouseError && UNSURE.has(failure.code);
+      if (resumption.session === undefined || !isUnsure || leftMs <= 0) throw failure;
+      return await this.#dialOnce({ ...resumption, session: undefined }, leftMs, signal);
+    }
+  }
+
+  async #resumption(dialer: Dialer): Promise<Resumption> {
+    const isWanted = this.#options.resumption !== "none" && !this.#distrustsTickets;
+    return await dialer.resumption(isWanted ? "ticket" : "no-ticket");
+  }
+
+  async #dialOnce(resumption: Resumption, timeoutMs: number, signal?: AbortSignal): Promise<Lane> {
+    const { dialer, resumption: mode } = this.#options;
+    const gone = this.#gone.signal;
+    let lane: Lane | undefined;
+    const dialling = dialer.dial({
+      ...{ resumption, timeoutMs },
+      signal: signal === undefined ? gone : AbortSignal.any([signal, gone]),
+      onMoveOn: (reason) => {
+        if (lane !== undefined) this.#moveOn(lane, reason);
+      },
+    });
+    this.#holdUntil(dialling);
+    lane = new Lane(await dialling, resumption.session !== undefined);
+    this.#watch(lane);
+    if (gone.aborted) {
+      this.#close(lane);
+      throw closedHere();
+    }
+    if (mode !== "early") await this.#untilReady(lane);
+    return lane;
+  }
+
+  async #untilReady(lane: Lane): Promise<void> {
+    try {
+      await lane.ready;
+    } catch (failure) {
+      this.#close(lane);
+      throw failure;
+    }
+  }
+
+  #watch(lane: Lane): void {
+    void lane.connection.closed.then(() => this.#drop(lane));
+    lane.ready.then(
+      () => this.#opened(lane),
+      () => {
+        this.#distrustsTickets ||= lane.hadTicket;
+      },
+    );
+  }
+
+  #use(lane: Lane): void {
+    this.#lane = lane;
+    this.#latest = lane;
+  }
+
+  #opened(lane: Lane): void {
+    this.#wasOpen = true;
+    this.#distrustsTickets = false;
+    this.#backoff.opened();
+    if (lane.early.size === 0) return;
+    if (!lane.handshake.isResumed) {
+      this.#repeatEarly(lane);
+      return;
+    }
+    const graceMs = Math.max(2 * (lane.connection.rttMs ?? 0), EARLY_GRACE_MS);
+    this.#after(graceMs, () => this.#repeatEarly(lane));
+  }
+
+  #repeatEarly(lane: Lane): void {
+    const lost = [...lane.early].filter(({ isOver }) => !isOver);
+    lane.early.clear();
+    if (lost.length > 0) lane.earlyRefused();
+    for (const call of lost) call.repeat();
+  }
+
+  /** Whether calls may hope for another connection after one whose handshake has failed; then it is dropped. */
+  #givesUpOn(lane: Lane, { code }: GatehouseError): boolean {
+    if (this.#gone.signal.aborted) return false;
+    const isPassing = this.#wasOpen && PASSING.has(code);
+    if (!isPassing && !(lane.hadTicket && UNSURE.has(code))) return false;
+    this.#distrustsTickets ||= lane.hadTicket;
+    this.#drop(lane);
+    return true;
+  }
+
+  #moveOn(lane: Lane, reason: MoveOn): void {
+    lane.isWornOut ||= reason === "recycle";
+    if (reason === "going-away") this.#leave(lane);
+    else if (lane === this.#lane) void this.#replace(lane);
+  }
+
+  /** No more calls on this one, and some time before the next connection is tried. */
+  #leave(lane: Lane): void {
+    if (lane !== this.#lane) return;
+    this.#lane = undefined;
+    this.#backoff.failed();
+    this.#retire(lane);
+  }
+
+  /** Makes the next connection while calls go on, on the old one. */
+  async #replace(old: Lane): Promise<void> {
+    for (let attempt = 1; attempt <= RECYCLE_ATTEMPTS_MAX; attempt += 1) {
+      try {
+        const lane = await this.#dial(LIMITS.handshakeMs);
+        await this.#untilReady(lane);
+        this.#swap(old, lane);
+        return;
+      } catch {
+        const delayMs = LIMITS.reconnectPauseMs * 4 ** attempt;
+        if (!(await pause(this.#options.clock, delayMs, this.#gone.signal)) || this.#lane !== old) return;
+      }
+    }
+  }
+
+  #swap(old: Lane, lane: Lane): void {
+    if (this.#lane !== old) {
+      this.#close(lane);
+      return;
+    }
+    this.#use(lane);
+    this.#retire(old);
+  }
+
+  /** Lets a connection's calls end. */
+  #retire(lane: Lane): void {
+    const endsMs = this.#options.clock.monotonicMs() + LIMITS.retireMs;
+    this.#retiring.add(lane);
+    const look = (): void => {
+      if (!this.#retiring.has(lane)) return;
+      const isOver = lane.connection.streamCount === 0 || this.#options.clock.monotonicMs() >= endsMs;
+      if (isOver) this.#close(lane);
+      else this.#after(RETIRE_POLL_MS, look);
+    };
+    look();
+  }
+
+  /** The connection is gone, or no good. */
+  #drop(lane: Lane): void {
+    if (lane === this.#lane) {
+      this.#lane = undefined;
+      this.#backoff.lost();
+    }
+    this.#close(lane);
+  }
+
+  #close(lane: Lane): void {
+    this.#retiring.delete(lane);
+    if (lane.isClosing) return;
+    lane.isClosing = true;
+    this.#holdUntil(lane.dialled[Symbol.asyncDispose]());
+  }
+
+  /** The link is not closed before `work` has settled. */
+  #holdUntil(work: PromiseLike<unknown>): void {
+    const settled = Promise.resolve(work).then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#closing.add(settled);
+    void settled.then(() => this.#closing.delete(settled));
+  }
+
+  #after(delayMs: number, run: () => void): void {
+    const timer = this.#options.clock.setTimer(delayMs, () => {
+      this.#timers.delete(timer);
+      run();
+    });
+    this.#timers.add(timer);
+  }
+}
+
+function closedHere(): GatehouseError<"quic.closed"> {
+  return new GatehouseError("quic.closed", "this side closed the connection");
+}
