@@ -1,6 +1,10 @@
 /** `npm run bench -- [SUITE] [--json] [--quick] [--only NAME,NAME]`: tables, or one JSON document, on standard output. */
 import { parseArgs } from "node:util";
+import { LinkUnavailable } from "./link/emulated-link.ts";
 import { renderCallsReport, runCalls } from "./suites/calls.ts";
+import { FULL_PLAN, QUICK_PLAN, runLossy } from "./suites/lossy.ts";
+import { WIRES } from "./suites/lossy-figures.ts";
+import { renderLossy } from "./suites/lossy-report.ts";
 import { QUICK_TRANSPORT_PLAN, renderTransport, runTransport, TRANSPORT_PLAN } from "./suites/transport.ts";
 import { thisMachine } from "./support/machine.ts";
 import { table } from "./support/table.ts";
@@ -22,6 +26,11 @@ const SUITES: Readonly<Record<string, (names: readonly ContenderName[]) => Promi
     const report = await runTransport(names, plan, progress);
     return { report, text: renderTransport(report) };
   },
+  lossy: async (names) => {
+    const wires = WIRES.filter((wire) => names.includes(wire));
+    const report = await runLossy(wires, values.quick ? QUICK_PLAN : FULL_PLAN, progress);
+    return { report, text: renderLossy(report) };
+  },
 };
 
 const { values, positionals } = parseArgs({
@@ -39,12 +48,18 @@ if (suite === undefined)
   throw new RangeError(`no suite ${name}; there are: ${Object.keys(SUITES).join(", ")}`);
 
 const machine = thisMachine();
-const { report, text } = await suite(contenders(values.only));
-if (values.json) {
-  process.stdout.write(`${JSON.stringify({ machine, ...report })}\n`);
-} else {
-  const facts = Object.entries(machine).map(([fact, value]) => [fact, String(value)]);
-  process.stdout.write(`${table(facts)}\n\n${text}\n`);
+try {
+  const { report, text } = await suite(contenders(values.only));
+  if (values.json) {
+    process.stdout.write(`${JSON.stringify({ machine, ...report })}\n`);
+  } else {
+    const facts = Object.entries(machine).map(([fact, value]) => [fact, String(value)]);
+    process.stdout.write(`${table(facts)}\n\n${text}\n`);
+  }
+} catch (failure) {
+  if (!(failure instanceof LinkUnavailable)) throw failure;
+  progress(failure.message);
+  process.exitCode = 2;
 }
 
 function progress(line: string): void {
