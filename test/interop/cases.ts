@@ -1,9 +1,9 @@
 /** What a QUIC stack that is not ours must find at a real door. */
 import { Resources } from "../../src/core/index.ts";
+import { type Credentials, credentialsOf } from "../support/credentials.ts";
 import { type Daemon, Install, isObject, text } from "../support/gatehouse-process.ts";
 import { pairDevice } from "../support/paired-device.ts";
 import { TlsFixtures } from "../support/tls-fixtures.ts";
-import { type Credentials, credentialsOf } from "./credentials.ts";
 import { type ForeignCall, QuicGo } from "./quic-go.ts";
 
 /** TLS alerts as QUIC carries them: 0x100 + the alert's number (RFC 9001 §4.8). */

@@ -2,13 +2,13 @@
  * 100 000 random and mutated datagrams at a daemon's port, with the door strict and with a pairing window open, while
  * good clients come and go. Prints one JSON line of figures for each.
  */
-import { readFile } from "node:fs/promises";
 import { METHODS } from "../../src/gen/index.ts";
 import { sendGarbage } from "../support/garbage-datagrams.ts";
 import { Install } from "../support/gatehouse-process.ts";
 import { OwnerDoor } from "../support/owner-door.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 import { UdpRelay } from "../support/udp-relay.ts";
+import { droppedByKernel, residentKiB } from "./kernel.ts";
 
 const DATAGRAMS = 100_000;
 const ROUNDS = 10;
@@ -52,20 +52,6 @@ async function captureHonest(install: Install, port: number): Promise<readonly U
   await using relay = await UdpRelay.open(port);
   await callOnce(install, relay.port);
   return relay.captured;
-}
-
-/** Linux only; 0 elsewhere. */
-async function residentKiB(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
-  return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0);
-}
-
-/** Datagrams that found the socket's buffer full, the daemon never saw; Linux only. */
-async function droppedByKernel(port: number): Promise<number> {
-  const sockets = await readFile("/proc/net/udp", "utf8").catch(() => "");
-  const local = `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
-  const line = sockets.split("\n").find((row) => row.includes(`${local} 00000000`));
-  return Number(line?.trim().split(/\s+/).at(-1) ?? 0);
 }
 
 function tenths(value: number): number {

@@ -1,6 +1,11 @@
-/** `npm run torture -- NAME [SEED]`: long runs that print figures; a seed makes a run repeatable. */
+/**
+ * Long runs that print figures: `npm run torture -- garbage [SEED]`, `floods [SECONDS [KIND…]]`, `soak [SECONDS [SEED]]`.
+ * A seed makes a run repeatable.
+ */
 const SUITES: Readonly<Record<string, () => Promise<unknown>>> = {
   garbage: () => import("./garbage.ts"),
+  floods: () => import("./floods.ts"),
+  soak: () => import("./soak.ts"),
 };
 
 const [name = "garbage"] = process.argv.slice(2);

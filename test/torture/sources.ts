@@ -1,0 +1,49 @@
+/** The addresses floods come from: 127.0.0.2 to 127.0.0.9, any number of ports. Linux: all of 127/8 is this machine. */
+import { createSocket, type Socket } from "node:dgram";
+
+const FIRST_HOST = 2;
+const HOSTS = 8;
+
+export class Sources implements Disposable {
+  readonly #sockets: readonly Socket[];
+
+  private constructor(sockets: readonly Socket[]) {
+    this.#sockets = sockets;
+  }
+
+  /** `count` ports, spread over the eight addresses. */
+  static async open(count: number): Promise<Sources> {
+    const sockets = Array.from({ length: count }, (_, index) => bind(index));
+    return new Sources(await Promise.all(sockets));
+  }
+
+  get size(): number {
+    return this.#sockets.length;
+  }
+
+  /** Losses are the network's business. */
+  send(index: number, datagram: Uint8Array, port: number): void {
+    this.#sockets[index % this.#sockets.length]?.send(datagram, port, "127.0.0.1");
+  }
+
+  onDatagram(take: (datagram: Buffer, index: number) => void): void {
+    for (const [index, socket] of this.#sockets.entries())
+      socket.on("message", (datagram) => take(datagram, index));
+  }
+
+  [Symbol.dispose](): void {
+    for (const socket of this.#sockets) socket.close();
+  }
+}
+
+async function bind(index: number): Promise<Socket> {
+  const socket = createSocket({
+    type: "udp4",
+    // Addresses are literal here.
+    lookup: (name, _options, callback) => callback(null, name, 4),
+  });
+  socket.on("error", () => undefined);
+  const host = `127.0.0.${FIRST_HOST + (index % HOSTS)}`;
+  await new Promise<void>((resolve) => socket.bind(0, host, resolve));
+  return socket;
+}
