@@ -28,6 +28,8 @@ export type Start = "cold" | "resumed" | "early";
 export interface Caller extends AsyncDisposable {
   /** How it did begin, once a call was answered; left out by those that know only cold starts. */
   start?(): Start;
+  /** What its handshake took, once a call was answered, when neither `connect` nor `established` tells. */
+  handshakeMs?(): number;
   /** When `connect` does not wait for it: resolves once the handshake is done. */
   established?(): Promise<void>;
   /** One whole call; rejects when the answer is not the one expected. */

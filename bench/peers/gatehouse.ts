@@ -41,6 +41,7 @@ export async function gatehouseClient({ home, on, secretPath }: GatehouseTarget)
       (await client.call(METHODS.Vault.Get, { path: secretPath }, OPTIONS)).value;
     return {
       start: () => startOf(client.handshake),
+      handshakeMs: () => client.handshakeMs,
       call: async (operation) => {
         const answer = await (operation === "read" ? read() : ping(operation));
         if (answer?.length !== PAYLOAD_BYTES[operation]) throw new Error(`gatehouse: wrong ${operation}`);

@@ -6,7 +6,6 @@ import type { Target } from "../support/targets.ts";
 import { answerRequests } from "../support/worker-process.ts";
 import {
   type CallsOrder,
-  type ConnectSample,
   type ConnectsOrder,
   calls,
   connects,
@@ -30,7 +29,7 @@ answerRequests(async (message) => {
       target = request.target;
       return {};
     case "connects":
-      return { samples: await measureConnects(known(), request.order) };
+      return { samples: await withStrangers(known(), (open) => connects(open, request.order)) };
     case "calls":
       return { sample: await connected((caller) => calls(caller, request.order)) };
     case "transfer":
@@ -45,29 +44,32 @@ function known(): Target {
 
 /** On a connection that has had one answer. */
 async function connected<Answer>(measure: (caller: Caller) => Promise<Answer>): Promise<Answer> {
-  const client = await clientOf(known());
-  await using caller = await client.connect();
-  if (!(await inTime(caller.call("ping"), PATIENCE_MS))) throw new Error("no first answer in time");
-  return await measure(caller);
-}
-
-async function measureConnects(to: Target, order: ConnectsOrder): Promise<readonly ConnectSample[]> {
-  const copies: string[] = [];
-  try {
-    return await connects(() => strangerOf(to, copies), order);
-  } finally {
-    await Promise.all(copies.map((copy) => rm(copy, { recursive: true })));
-  }
+  return await withStrangers(known(), async (open) => {
+    const client = await open();
+    await using caller = await client.connect();
+    if (!(await inTime(caller.call("ping"), PATIENCE_MS))) throw new Error("no first answer in time");
+    return await measure(caller);
+  });
 }
 
 /**
- * A client that has nothing left of connections before: ours remembers in its home, so each gets a copy as pairing left it,
- * beside the original.
+ * Lends clients that have nothing left of connections before. Ours remembers tickets and round trips in its home, so each
+ * gets a copy as pairing left it, beside the original, which nobody ever connects with.
  */
-async function strangerOf(to: Target, copies: string[]): Promise<ContenderClient> {
-  if (to.peer !== "gatehouse") return clientOf(to);
-  const home = await mkdtemp(`${to.home}-`);
-  copies.push(home);
-  await cp(to.home, home, { recursive: true });
-  return clientOf({ ...to, home });
+async function withStrangers<Answer>(
+  to: Target,
+  work: (open: () => Promise<ContenderClient>) => Promise<Answer>,
+): Promise<Answer> {
+  const copies: string[] = [];
+  try {
+    return await work(async () => {
+      if (to.peer !== "gatehouse") return await clientOf(to);
+      const home = await mkdtemp(`${to.home}-`);
+      copies.push(home);
+      await cp(to.home, home, { recursive: true });
+      return await clientOf({ ...to, home });
+    });
+  } finally {
+    await Promise.all(copies.map((copy) => rm(copy, { recursive: true })));
+  }
 }

@@ -31,6 +31,8 @@ export type Figure = number | "DNF";
 
 export interface ConnectFigure {
   readonly samples: number;
+  /** Of them, those whose first call travelled with their first packets. */
+  readonly early: number;
   readonly establishedMs: Spread;
   readonly firstReplyMs: Spread;
 }
@@ -106,6 +108,7 @@ export function verdictsOf(figures: readonly LossyFigure[]): readonly Verdict[] 
 function connectFigure(samples: readonly ConnectSample[]): ConnectFigure {
   return {
     samples: samples.length,
+    early: samples.filter(({ start }) => start === "early").length,
     establishedMs: spread(samples.map(({ establishedMs }) => establishedMs)),
     firstReplyMs: spread(samples.map(({ firstReplyMs }) => firstReplyMs)),
   };

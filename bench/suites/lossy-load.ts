@@ -1,5 +1,5 @@
 /** What the client of the lossy suite does on its connections. Milliseconds; a measure past its patience did not finish. */
-import type { Caller, ContenderClient, Operation } from "../contender.ts";
+import type { Caller, ContenderClient, Operation, Start } from "../contender.ts";
 import { summarize } from "../support/percentiles.ts";
 
 /** Past it, a figure is DNF. */
@@ -22,6 +22,7 @@ export interface ConnectSample {
   /** Undefined when it failed or took too long. */
   readonly establishedMs?: number;
   readonly firstReplyMs?: number;
+  readonly start?: Start;
 }
 
 export interface CallsOrder {
@@ -89,19 +90,22 @@ export async function transfer(caller: Caller): Promise<number | undefined> {
 
 async function connectOnce(client: ContenderClient): Promise<ConnectSample> {
   const startedMs = performance.now();
-  const sample: { establishedMs?: number; firstReplyMs?: number } = {};
+  const sample: { -readonly [Field in keyof ConnectSample]: ConnectSample[Field] } = {};
   let caller: Caller | undefined;
+  const elapsedMs = (): number => performance.now() - startedMs;
   const work = async (): Promise<void> => {
     caller = await client.connect();
-    const established = (async (): Promise<void> => {
-      await caller.established?.();
-      sample.establishedMs = performance.now() - startedMs;
-    })();
-    await Promise.all([established, reply(caller)]);
-  };
-  const reply = async (open: Caller): Promise<void> => {
-    await open.call("ping");
-    sample.firstReplyMs = performance.now() - startedMs;
+    const [open, connectedMs] = [caller, elapsedMs()];
+    const established = open.established?.().then(() => {
+      sample.establishedMs = elapsedMs();
+    });
+    const asked = open.call("ping").then(() => {
+      sample.firstReplyMs = elapsedMs();
+    });
+    await Promise.all([established, asked]);
+    sample.start = open.start?.() ?? "cold";
+    // With a ticket `connect` does not wait for the handshake.
+    sample.establishedMs ??= Math.max(connectedMs, open.handshakeMs?.() ?? 0);
   };
   await inTime(work(), PATIENCE_MS).catch(() => false);
   await caller?.[Symbol.asyncDispose]();

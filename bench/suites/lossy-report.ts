@@ -24,7 +24,7 @@ export function renderLossy(report: LossyReport): string {
     WINDOW_NOTE,
     "Connect, milliseconds: all rounds together. `again` is a client that was connected a moment before.",
     markdownTable([
-      ...[["RTT", "loss", "wire", "established p50", "p99", "first reply p50", "p99", "connects"]],
+      ...[["RTT", "loss", "wire", "established p50", "p99", "first reply p50", "p99", "connects", "early"]],
       ...figures.flatMap(connectRows),
     ]),
     "Calls of 2 KB up and back, milliseconds; 4 MiB up and back as 64 calls of 64 KiB at once: medians of the rounds.",
@@ -44,9 +44,12 @@ export function renderLossy(report: LossyReport): string {
 }
 
 function connectRows(figure: LossyFigure): readonly (readonly string[])[] {
-  const row = (name: string, { establishedMs, firstReplyMs, samples }: ConnectFigure): readonly string[] => [
+  const row = (
+    name: string,
+    { establishedMs, firstReplyMs, samples, early }: ConnectFigure,
+  ): readonly string[] => [
     ...[...road(figure), name],
-    ...[...spread(establishedMs), ...spread(firstReplyMs), String(samples)],
+    ...[...spread(establishedMs), ...spread(firstReplyMs), String(samples), String(early)],
   ];
   const { wire, connect, connectAgain } = figure;
   return [row(wire, connect), ...(connectAgain === undefined ? [] : [row(`${wire} again`, connectAgain)])];
