@@ -241,6 +241,8 @@ class Dial implements QuicClientConnection {
 
   #follow(): void {
     this.#migration.followRoute().catch((failure: unknown) => {
+      // It is stuck on a network that is gone: a fresh connection is the way out.
+      this.#options.onMoveOn?.("recycle");
       this.#options.logger.debug("quic-migration-failed", {
         error: failure instanceof Error ? failure.message : "unknown",
       });

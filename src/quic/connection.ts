@@ -97,6 +97,7 @@ export class QuicConnection {
   #state: State = { kind: "handshaking" };
   #isEstablished = false;
   #hasFedEarly = false;
+  #hasRefusedEarly = false;
   #wantsSession: boolean;
   #flightBytesMax: () => number = () => LIMITS.flightBytesPerDevice;
   /** Of the datagram being read. */
@@ -316,6 +317,7 @@ export class QuicConnection {
     const mayWrite = this.#gate.isOpen || this.isEarly;
     if (mayWrite && this.#state.kind !== "closed") this.#streams.flush();
     const waitMs = this.#writer.flush();
+    if (!this.#gate.isOpen) this.#gate.look();
     if (waitMs === NEXT_TURN_MS) setImmediate(() => this.#options.schedule(this));
     else if (waitMs !== Number.POSITIVE_INFINITY) this.#paceTimer.arm(waitMs);
     this.#noticeEnd();
@@ -377,9 +379,12 @@ export class QuicConnection {
     const mayJudge = isEstablished || (this.#options.role === "server" && this.#native.isInEarlyData());
     if (!mayJudge || this.#state.kind !== "handshaking") return false;
     const handshake = this.#handshakeNow(!isEstablished);
+    if (this.#hasRefusedEarly && !isEstablished) return false;
     const verdict = this.#options.admit(handshake);
     if (verdict.kind === "refused") {
-      this.#refuse(verdict.cause, verdict.error);
+      // Before the handshake is complete the peer could not read why: its early data is left lying until then.
+      if (isEstablished) this.#refuse(verdict.cause, verdict.error);
+      this.#hasRefusedEarly = true;
       return false;
     }
     this.#handshake = handshake;

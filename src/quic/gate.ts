@@ -42,7 +42,12 @@ export class Gate {
 
   #handshake(packet: CoalescedPacket): void {
     this.#feed(packet);
-    if (!this.#tryAdmit()) return;
+    this.look();
+  }
+
+  /** The library may have got further by itself: a client whose early data was turned down does while it writes. */
+  look(): void {
+    if (this.#isOpen || !this.#tryAdmit()) return;
     this.#isOpen = true;
     for (const held of this.#held.splice(0)) this.#feed(held);
   }

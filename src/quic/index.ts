@@ -9,6 +9,7 @@ export {
 export { type CloseCause, isCloseCause, STREAM_CODES } from "./close-codes.ts";
 export type { Handshake, QuicConnection } from "./connection.ts";
 export type { Admission, PeerAdmission } from "./gate.ts";
+export type { DatagramSocket, Network, OnDatagram } from "./network.ts";
 export {
   QuicServer,
   type QuicServerCounters,
@@ -18,5 +19,5 @@ export {
   type TlsContext,
 } from "./server.ts";
 export type { QuicStream, StreamSink } from "./stream.ts";
-export type { OnStream } from "./stream-table.ts";
+export type { OnStream, Signal } from "./stream-table.ts";
 export type { PeerVerification, TlsIdentity } from "./tls.ts";

@@ -7,6 +7,7 @@ const PROBE_ROUND_TRIPS = 1.5;
 const PROBE_MS_MIN = 25;
 const PROBE_MS_UNKNOWN = 100;
 const PROBES_MAX = 8;
+const STARTS_MAX = 40;
 /** What is still on its way to an address that was left. */
 const LINGER_MS = 1_000;
 
@@ -84,15 +85,18 @@ export class Migration implements AsyncDisposable {
     const { connection } = this.#options;
     return new Promise((resolve, reject) => {
       let probing: Disposable | undefined;
-      const isStarted = connection.startMove(socket, mode, () => {
-        probing?.[Symbol.dispose]();
-        resolve();
-      });
-      if (!isStarted) {
-        reject(new GatehouseError("quic.limit", "this connection cannot move any more"));
-        return;
-      }
-      if (mode === "validated") probing = this.#probe(socket, reject);
+      const start = (attempt: number): void => {
+        const isStarted = connection.startMove(socket, mode, () => {
+          probing?.[Symbol.dispose]();
+          resolve();
+        });
+        if (isStarted && mode === "validated") probing = this.#probe(socket, reject);
+        // Right after the handshake the server's ids may still be on their way.
+        else if (!isStarted && attempt < STARTS_MAX)
+          probing = this.#options.clock.setTimer(PROBE_MS_MIN, () => start(attempt + 1));
+        else if (!isStarted) reject(new GatehouseError("quic.limit", "this connection cannot move any more"));
+      };
+      start(1);
       void connection.closed.then((error) => {
         probing?.[Symbol.dispose]();
         reject(error);

@@ -355,7 +355,7 @@ export class QuicServer implements AsyncDisposable {
     const verdict = this.#judge(handshake);
     if (handshake.isEarlyData) this.#counters.earlyData += 1;
     else if (verdict.kind === "admitted") this.#counters.admitted += 1;
-    if (verdict.kind === "refused") {
+    else {
       this.#counters.refused += 1;
       this.#settle(entry, "done");
     }
@@ -395,6 +395,8 @@ export class QuicServer implements AsyncDisposable {
   #expired(connection: QuicConnection): void {
     this.#counters.handshakeTimeouts += 1;
     connection.close("limit", "the handshake took too long");
+    // The library would keep it for another three seconds; under a flood that is what fills the table.
+    setImmediate(() => connection.abandon());
   }
 
   #socketLost(socket: DatagramSocket): void {

@@ -38,6 +38,7 @@ export class RawQuicClient implements Disposable {
     config.setMaxIdleTimeout(5_000);
     config.setInitialMaxData(1_000_000);
     config.setInitialMaxStreamDataBidiLocal(100_000);
+    config.enableEarlyData();
     const serverName = options.serverName ?? "server.gatehouse.internal";
     const id = randomBytes(16);
     this.connection = native.quiche.Connection.connect(serverName, id, this.#local, this.#remote, config);
