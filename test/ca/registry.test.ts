@@ -88,10 +88,12 @@ describe("admission", () => {
     expect(refusal([await leafOf(phone)])).toBe("device.unknown");
   });
 
-  it("refuses a revoked device, a changed key and an expired certificate, and remembers none of them", async () => {
+  it("refuses a revoked or quarantined device, a changed key and an expired certificate, and remembers none of them", async () => {
     const leaf = await leafOf(phone);
     store.put(rowOf(phone, { state: "revoked", revokedAt: 1_700_000_000_000 }));
     expect(refusal([leaf])).toBe("device.revoked");
+    store.put(rowOf(phone, { state: "quarantined" }));
+    expect(refusal([leaf])).toBe("device.quarantined");
     store.put(rowOf(phone));
     expect(refusal([await leafOf(phone, laptop.tls.spki)])).toBe("device.key-changed");
     clock.advance(LIMITS.certificateLifetimeMs);

@@ -72,6 +72,28 @@ describe("Device", () => {
     expect(done.map(({ event }) => event)).toMatchObject([{ action: "device:revoke", resource }]);
   });
 
+  it("releases a quarantined device, on record, and leaves others as they are", async () => {
+    const { vault, audit } = world.parts;
+    const setup = audit.encodeEvent({ action: "test:setup", resource: "-", outcome: "done" });
+    await vault.devices.quarantine(idOf("phone"), 7, { audit: setup });
+    const shown = await world.call("owner", Device.Show, { device: "phone" });
+    expect(shown).toMatchObject({ state: "quarantined", quarantinedAt: 7 });
+    const status = await world.call("owner", Health.Status, {});
+    expect(status).toMatchObject({ devices: 4, quarantinedDevices: 1 });
+    const release = (device: string) => world.call("owner", Device.Release, { device });
+    expect(await release("phone")).toMatchObject({ state: "active", quarantinedAt: 0 });
+    expect(await release("laptop")).toMatchObject({ state: "active" });
+    await world.call("owner", Device.Revoke, { device: "laptop" });
+    expect(await release("laptop")).toMatchObject({ state: "revoked" });
+    await expect(release("nobody")).rejects.toMatchObject({ code: "device.not-found" });
+    const lines = (await world.auditLines()).filter((line) => line.startsWith("owner device:release"));
+    expect(lines).toEqual([
+      `owner device:release device:${idOf("phone")} done`,
+      `owner device:release device:${idOf("laptop")} done`,
+      `owner device:release device:${idOf("laptop")} done`,
+    ]);
+  });
+
   it("keeps the last owner", async () => {
     await world.call("owner", Device.Revoke, { device: "second" });
     const last = world.call("owner", Device.Revoke, { device: "owner" });

@@ -164,6 +164,41 @@ describe("devices", () => {
     expect(heard).toEqual(["laptop active", "phone active", "laptop revoked"]);
   });
 
+  it("stay quarantined over reopening and joining again, until they are released", async () => {
+    await using place = await VaultPlace.make();
+    const phone = device({ id: "b".repeat(56), name: "phone", role: "member" });
+    {
+      await using vault = await place.open();
+      await vault.devices.add(device(), event());
+      await vault.devices.add(phone, event());
+      await vault.devices.quarantine(phone.id, 9, event());
+    }
+    await using vault = await place.open();
+    expect(vault.devices.get(phone.id)).toMatchObject({ state: "quarantined", quarantinedAt: 9 });
+    await expect(vault.devices.add(phone, event())).rejects.toMatchObject({ code: "device.quarantined" });
+    const namesake = device({ id: "c".repeat(56), name: "phone" });
+    await expect(vault.devices.add(namesake, event())).rejects.toMatchObject({ code: "device.name-taken" });
+    const released = await vault.devices.release(phone.id, event());
+    expect(released).toMatchObject({ state: "active", quarantinedAt: undefined });
+    expect(vault.devices.get(phone.id)?.state).toBe("active");
+    await vault.devices.add(phone, event());
+  });
+
+  it("are revoked for good from a quarantine too, and no longer count as owners in one", async () => {
+    await using place = await VaultPlace.make();
+    await using vault = await place.open();
+    const desk = device({ id: "c".repeat(56), name: "desk" });
+    await vault.devices.add(device(), event());
+    await vault.devices.add(desk, event());
+    await vault.devices.quarantine(desk.id, 1, event());
+    const last = { code: "device.last-owner" };
+    await expect(vault.devices.revoke(device().id, 2, event())).rejects.toMatchObject(last);
+    await expect(vault.devices.quarantine(device().id, 2, event())).rejects.toMatchObject(last);
+    await vault.devices.revoke(desk.id, 3, event());
+    expect(await vault.devices.release(desk.id, event())).toMatchObject({ state: "revoked" });
+    expect(await vault.devices.quarantine(desk.id, 4, event())).toMatchObject({ state: "revoked" });
+  });
+
   it("keep the last owner", async () => {
     await using place = await VaultPlace.make();
     await using vault = await place.open();
