@@ -87,8 +87,12 @@ export class DeviceRegistry<Row extends DeviceRow> {
         "this device froze the gatehouse and is shut out for now",
       );
     }
-    this.#lastSeen.set(row.id, now);
     return { id: leaf.deviceId, row };
+  }
+
+  /** The device has shown that it is here, now. */
+  seen(id: DeviceId): void {
+    this.#lastSeen.set(id, this.#options.clock.now());
   }
 
   /** `listener` hears of each revocation right after it is on disk. */

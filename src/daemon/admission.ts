@@ -24,11 +24,13 @@ export function admission(parts: AdmissionParts): (handshake: ServerHandshake) =
 
 function admitDevice(
   { registry, peers, serve, logger }: AdmissionParts,
-  { certificates, remote }: ServerHandshake,
+  { certificates, isEarlyData, remote }: ServerHandshake,
 ): Admission {
   try {
     const { id } = registry.admit(certificates);
     peers.check(id);
+    // A replay is no sign of life.
+    if (!isEarlyData) registry.seen(id);
     return {
       kind: "admitted",
       accept: (connection) => {

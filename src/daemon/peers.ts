@@ -6,9 +6,15 @@ import type { QuicConnection } from "../quic/index.ts";
 export class Peers {
   readonly #connections = new Map<DeviceId, Set<QuicConnection>>();
 
-  /** @throws quic.limit when the device has all it may have. */
+  /**
+   * Early ones do not count: whoever overheard a first flight could fill the places with copies of it.
+   * @throws quic.limit when the device has all it may have.
+   */
   check(id: DeviceId): void {
-    if ((this.#connections.get(id)?.size ?? 0) < LIMITS.connectionsPerDevice) return;
+    const established = [...(this.#connections.get(id) ?? [])].filter(
+      (connection) => connection.isEstablished,
+    );
+    if (established.length < LIMITS.connectionsPerDevice) return;
     throw new GatehouseError(
       "quic.limit",
       `this device has ${LIMITS.connectionsPerDevice} connections already`,
@@ -19,6 +25,7 @@ export class Peers {
   add(id: DeviceId, connection: QuicConnection): void {
     const own = this.#connections.get(id) ?? new Set();
     this.#connections.set(id, own.add(connection));
+    connection.limitFlight(() => LIMITS.flightBytesPerDevice / own.size);
     void connection.closed.then(() => {
       own.delete(connection);
       if (own.size === 0 && this.#connections.get(id) === own) this.#connections.delete(id);

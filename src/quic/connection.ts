@@ -408,7 +408,6 @@ export class QuicConnection {
   /** Once. A peer that came in by early data is judged anew: only now is it certain that it is here. */
   #establish(): void {
     if (this.#isEstablished || this.#state.kind === "closed") return;
-    this.#isEstablished = true;
     if (this.#handshake?.isEarlyData === true) {
       const verdict = this.#options.admit(this.#handshakeNow(false));
       if (verdict.kind === "refused") {
@@ -416,6 +415,7 @@ export class QuicConnection {
         return;
       }
     }
+    this.#isEstablished = true;
     this.#clientFlights?.established();
     this.#serverFlights?.established();
     this.#ids.refill();
