@@ -1,9 +1,11 @@
 /** What a QUIC stack that is not ours must find at a real door. */
-import { Resources } from "../../src/core/index.ts";
+import { LIMITS, Resources } from "../../src/core/index.ts";
 import { type Credentials, credentialsOf } from "../support/credentials.ts";
 import { type Daemon, Install, isObject, text } from "../support/gatehouse-process.ts";
 import { pairDevice } from "../support/paired-device.ts";
 import { TlsFixtures } from "../support/tls-fixtures.ts";
+import { nextDatagram, rogueConfig, rogueConnection } from "../torture/rogue-peer.ts";
+import { Sources } from "../torture/sources.ts";
 import { type ForeignCall, QuicGo } from "./quic-go.ts";
 
 /** TLS alerts as QUIC carries them: 0x100 + the alert's number (RFC 9001 §4.8). */
@@ -13,6 +15,8 @@ const NO_APPLICATION_PROTOCOL = 0x100 + 120;
 const BAD_CERTIFICATE = 0x100 + 42;
 const TLS_1_3 = "0x0304";
 const PAYLOAD_BYTES_MAX = 65_536;
+/** Some of a crowd are asked for proof themselves. */
+const CROWD_SPARE = 16;
 
 /** A built foreign client, a real daemon and what a device that paired with it is known by. */
 export class Site implements AsyncDisposable {
@@ -56,6 +60,24 @@ export class Site implements AsyncDisposable {
     };
   }
 
+  /** More unfinished handshakes, from other addresses than ours, than the door takes without asking for proof. */
+  async crowd(): Promise<void> {
+    using sources = await Sources.open(LIMITS.handshakesBeforeRetry + CROWD_SPARE);
+    const target = { port: this.daemon.port, serverName: this.device.serverName };
+    const config = rogueConfig(target);
+    const answered = new Set<number>();
+    const first = new Promise<void>((resolve) =>
+      sources.onDatagram((_datagram, index) => {
+        if (answered.add(index).size === sources.size) resolve();
+      }),
+    );
+    for (let index = 0; index < sources.size; index += 1) {
+      const initial = nextDatagram(rogueConnection(target, config));
+      if (initial !== undefined) sources.send(index, initial, target.port);
+    }
+    await first;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#resources[Symbol.asyncDispose]();
   }
@@ -63,16 +85,25 @@ export class Site implements AsyncDisposable {
 
 /** What became of a call, in words that a case can state beforehand. */
 export type Seen =
-  | { readonly answered: string; readonly isEcho: boolean; readonly alpn: string; readonly tls: string }
+  | {
+      /** Code of the close frame: empty for success. */
+      readonly answered: string;
+      readonly isEcho: boolean;
+      /** It had to prove its address first (RFC 9000 §8.1.2). */
+      readonly isRetried: boolean;
+      readonly alpn: string;
+      readonly tls: string;
+    }
   | { readonly refusedBy: "door" | "client"; readonly code: unknown };
 
 export interface Case {
   readonly title: string;
+  readonly before?: (site: Site) => Promise<void>;
   readonly call: (site: Site) => Partial<ForeignCall>;
   readonly expected: Seen;
 }
 
-const ECHOED: Seen = { answered: "", isEcho: true, alpn: "gatehouse/1", tls: TLS_1_3 };
+const ECHOED = { answered: "", isEcho: true, isRetried: false, alpn: "gatehouse/1", tls: TLS_1_3 };
 
 export const CASES: readonly Case[] = [
   {
@@ -93,7 +124,14 @@ export const CASES: readonly Case[] = [
   {
     title: "a payload above the bound is answered with a close frame that names the error",
     call: () => ({ payload: new Uint8Array(PAYLOAD_BYTES_MAX + 1) }),
-    expected: { answered: "usage.bad-argument", isEcho: false, alpn: "gatehouse/1", tls: TLS_1_3 },
+    expected: { ...ECHOED, answered: "usage.bad-argument", isEcho: false },
+  },
+  {
+    title:
+      "while a crowd of strangers leaves handshakes unfinished, a client proves its address and is answered",
+    before: (site) => site.crowd(),
+    call: () => ({}),
+    expected: { ...ECHOED, isRetried: true },
   },
   {
     title: "a client without a certificate is refused by TLS",
@@ -126,24 +164,26 @@ export const CASES: readonly Case[] = [
     expected: { refusedBy: "client", code: BAD_CERTIFICATE },
   },
   {
-    title: "after all of that the door answers as before",
+    title: "a client at an address that has failed proves that it is its own, and is answered",
     call: () => ({}),
-    expected: ECHOED,
+    expected: { ...ECHOED, isRetried: true },
   },
 ];
 
 /** Makes the call of one case. @throws when the foreign client itself fails. */
-export async function see(site: Site, { call }: Case): Promise<Seen> {
+export async function see(site: Site, { before, call }: Case): Promise<Seen> {
+  await before?.(site);
   const made = site.call(call(site));
   const outcome = await site.client.ping(made);
   if (outcome.kind === "refused") {
     const { code, remote } = outcome.refusal;
     return { refusedBy: remote === true ? "door" : "client", code };
   }
-  const { close, payload, alpn, tls } = outcome.answer;
+  const { close, payload, retries, alpn, tls } = outcome.answer;
   return {
     answered: isObject(close) ? text(close["code"]) : "no close frame",
     isEcho: payload === Buffer.from(made.payload).toString("hex"),
+    isRetried: retries === 1,
     alpn: text(alpn),
     tls: text(tls),
   };
