@@ -142,7 +142,8 @@ export class Daemon implements AsyncDisposable {
   /** HOST:PORT of its QUIC door. */
   address = "";
   readonly #child: ChildProcess;
-  readonly #events: JsonObject[] = [];
+  /** The lines so far. */
+  readonly events: JsonObject[] = [];
   readonly #news = new EventEmitter();
   readonly #ended: Promise<unknown>;
   #stderr = "";
@@ -159,7 +160,7 @@ export class Daemon implements AsyncDisposable {
     });
     if (child.stdout === null) throw new TypeError("Daemon: standard output is not a pipe");
     createInterface({ input: child.stdout }).on("line", (line) => {
-      this.#events.push(parseObject(line));
+      this.events.push(parseObject(line));
       this.#news.emit("news");
     });
   }
@@ -185,7 +186,7 @@ export class Daemon implements AsyncDisposable {
   async event(name: string, nth = 1): Promise<JsonObject> {
     const signal = AbortSignal.timeout(READY_MS);
     for (;;) {
-      const found = this.#events.filter(({ event }) => event === name)[nth - 1];
+      const found = this.events.filter(({ event }) => event === name)[nth - 1];
       if (found !== undefined) return found;
       if (!this.isRunning) throw new Error(`ended before its ${name} event:\n${this.#stderr}`);
       await once(this.#news, "news", { signal });
@@ -219,7 +220,8 @@ export function text(value: unknown): string {
   return value;
 }
 
-function parseObject(line: string): JsonObject {
+/** @throws when it is anything else. */
+export function parseObject(line: string): JsonObject {
   const value: unknown = JSON.parse(line);
   if (!isObject(value)) throw new Error(`not a JSON object: ${line}`);
   return value;
