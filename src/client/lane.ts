@@ -1,4 +1,4 @@
-import type { GatehouseError } from "../core/index.ts";
+import { type GatehouseError, LIMITS } from "../core/index.ts";
 import type { CallStream, PendingCall } from "../rpc/index.ts";
 import type { Resumption } from "./tickets.ts";
 
@@ -58,9 +58,8 @@ export class Lane {
   readonly hadTicket: boolean;
   /** Calls sent in early data of which it is not known yet what became. */
   readonly early = new Set<PendingCall>();
+  /** The gatehouse, or this side, has asked for another one. */
   isWornOut = false;
-  /** Of no more use to its link. */
-  isClosing = false;
   /** The handshake is over. */
   isReady = false;
   #isResumed = false;
@@ -74,13 +73,18 @@ export class Lane {
     this.ready = this.connection.opened.then(({ isResumed }) => {
       this.isReady = true;
       this.#isResumed = isResumed;
-      if (this.#earlyData !== "none") this.#earlyData = isResumed ? "accepted" : "rejected";
+      if (this.#earlyData === "accepted" && !isResumed) this.#earlyData = "rejected";
     });
     this.ready.catch(() => undefined);
   }
 
   get handshake(): HandshakeFacts {
     return { isResumed: this.#isResumed, earlyData: this.#earlyData };
+  }
+
+  /** A call goes in early data once. */
+  mayTakeEarly(call: PendingCall): boolean {
+    return call.attempts === 1 && this.early.size < LIMITS.callsPerConnection;
   }
 
   openEarly(call: PendingCall): CallStream {

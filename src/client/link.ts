@@ -45,7 +45,8 @@ export class Link implements AsyncDisposable {
   readonly #options: LinkOptions;
   readonly #backoff: Backoff;
   readonly #gone = new AbortController();
-  readonly #retiring = new Set<Lane>();
+  /** All that are not closed. */
+  readonly #lanes = new Set<Lane>();
   readonly #closing = new Set<Promise<void>>();
   readonly #timers = new Set<Disposable>();
   /** Calls that a lost connection took along once. */
@@ -132,10 +133,8 @@ export class Link implements AsyncDisposable {
     this.#gone.abort(closedHere());
     for (const timer of this.#timers) timer[Symbol.dispose]();
     this.#timers.clear();
-    for (const lane of [this.#lane, ...this.#retiring]) {
-      if (lane !== undefined) this.#close(lane);
-    }
     this.#lane = undefined;
+    for (const lane of this.#lanes) this.#close(lane);
     while (this.#closing.size > 0) await Promise.all(this.#closing);
   }
 
@@ -144,9 +143,11 @@ export class Link implements AsyncDisposable {
     const lane = this.#lane;
     if (lane === undefined || (lane.isReady && !lane.connection.isOpen))
       return this.#openAnew(call, mayBeEarly);
-    if (lane.isReady || (mayBeEarly && lane.connection.isEarly)) {
+    // What was refused as too early once would be again.
+    const isEarly = !lane.isReady && mayBeEarly && lane.connection.isEarly && lane.mayTakeEarly(call);
+    if (lane.isReady || isEarly) {
       call.carrier = lane;
-      return lane.isReady ? lane.connection.openStream() : lane.openEarly(call);
+      return isEarly ? lane.openEarly(call) : lane.connection.openStream();
     }
     return this.#openWhenReady(lane, call, mayBeEarly);
   }
@@ -258,6 +259,7 @@ export class Link implements AsyncDisposable {
   }
 
   #watch(lane: Lane): void {
+    this.#lanes.add(lane);
     void lane.connection.closed.then(() => this.#drop(lane));
     lane.ready.then(
       () => this.#opened(lane),
@@ -268,8 +270,9 @@ export class Link implements AsyncDisposable {
   }
 
   #use(lane: Lane): void {
-    this.#lane = lane;
     this.#latest = lane;
+    // It may have died on the way here.
+    if (this.#lanes.has(lane)) this.#lane = lane;
   }
 
   #opened(lane: Lane): void {
@@ -343,9 +346,8 @@ export class Link implements AsyncDisposable {
   /** Lets a connection's calls end. */
   #retire(lane: Lane): void {
     const endsMs = this.#options.clock.monotonicMs() + LIMITS.retireMs;
-    this.#retiring.add(lane);
     const look = (): void => {
-      if (!this.#retiring.has(lane)) return;
+      if (!this.#lanes.has(lane)) return;
       const isOver = lane.connection.streamCount === 0 || this.#options.clock.monotonicMs() >= endsMs;
       if (isOver) this.#close(lane);
       else this.#after(RETIRE_POLL_MS, look);
@@ -357,16 +359,14 @@ export class Link implements AsyncDisposable {
   #drop(lane: Lane): void {
     if (lane === this.#lane) {
       this.#lane = undefined;
-      this.#backoff.lost();
+      // What comes after a ticket that did not work is tried at once.
+      if (lane.isReady) this.#backoff.lost();
     }
     this.#close(lane);
   }
 
   #close(lane: Lane): void {
-    this.#retiring.delete(lane);
-    if (lane.isClosing) return;
-    lane.isClosing = true;
-    this.#holdUntil(lane.dialled[Symbol.asyncDispose]());
+    if (this.#lanes.delete(lane)) this.#holdUntil(lane.dialled[Symbol.asyncDispose]());
   }
 
   /** The link is not closed before `work` has settled. */
