@@ -46,13 +46,14 @@ export function lookAt(memory: SharedArrayBuffer): Sight {
 export class Spotlight<Connection extends object> {
   readonly #words: Int32Array;
   readonly #id: Uint8Array;
-  readonly #devices = new WeakMap<Connection, DeviceId>();
+  /** Ids as they are written, encoded once. */
+  readonly #devices = new WeakMap<Connection, Uint8Array>();
   #current: Connection | undefined;
-  /** The device looked up last, with its connection: most turns are about the one before, and a look-up costs 20 ns. */
+  /** What was looked up last: most turns are about the connection of the one before, and a look-up costs 20 ns. */
   #last: Connection | undefined;
-  #lastDevice: DeviceId | undefined;
-  /** Whose id the memory holds. */
-  #written: DeviceId | undefined;
+  #lastId: Uint8Array | undefined;
+  /** What the memory holds. */
+  #written: Uint8Array | undefined;
 
   constructor(memory: SharedArrayBuffer) {
     this.#words = new Int32Array(memory, 0, 3);
@@ -67,30 +68,31 @@ export class Spotlight<Connection extends object> {
   show(connection: Connection | undefined): void {
     if (connection === this.#current) return;
     this.#current = connection;
-    this.#publish(connection === undefined ? undefined : this.#deviceOf(connection));
+    this.#publish(connection === undefined ? undefined : this.#idOf(connection));
   }
 
   /** `connection` was admitted as `device`: often in the middle of a turn, whose rest is then the device's already. */
   name(connection: Connection, device: DeviceId): void {
-    this.#devices.set(connection, device);
+    const id = Buffer.from(device, "latin1");
+    this.#devices.set(connection, id);
     if (this.#last === connection) this.#last = undefined;
-    if (this.#current === connection) this.#publish(device);
+    if (this.#current === connection) this.#publish(id);
   }
 
-  #deviceOf(connection: Connection): DeviceId | undefined {
+  #idOf(connection: Connection): Uint8Array | undefined {
     if (connection !== this.#last) {
       this.#last = connection;
-      this.#lastDevice = this.#devices.get(connection);
+      this.#lastId = this.#devices.get(connection);
     }
-    return this.#lastDevice;
+    return this.#lastId;
   }
 
-  #publish(device: DeviceId | undefined): void {
-    if (device !== undefined && device !== this.#written) {
-      this.#id.set(Buffer.from(device, "latin1"));
-      this.#written = device;
+  #publish(id: Uint8Array | undefined): void {
+    if (id !== undefined && id !== this.#written) {
+      this.#id.set(id);
+      this.#written = id;
     }
-    Atomics.store(this.#words, IS_DEVICE, device === undefined ? 0 : 1);
+    Atomics.store(this.#words, IS_DEVICE, id === undefined ? 0 : 1);
     Atomics.add(this.#words, TURNS, 1);
   }
 }

@@ -11,6 +11,7 @@ import { createWatchdogMemory, lookAt, Spotlight } from "../../src/daemon/watchd
 import { type DeviceId, deviceIdOf } from "../../src/identity/index.ts";
 
 const idOf = (seed: number): DeviceId => deviceIdOf(new Uint8Array(32).fill(seed));
+const PROGRAM = fileURLToPath(new URL("programs/watched.ts", import.meta.url));
 const SILENCE_MS = 10_000;
 const TICK_MS = 500;
 
@@ -121,8 +122,7 @@ describe("a watched process", () => {
   });
 
   async function watched(silenceMs: number, device = ""): Promise<ChildProcess> {
-    const program = fileURLToPath(new URL("programs/watched.ts", import.meta.url));
-    const words = ["--import", "tsx", program, notes, String(silenceMs), device];
+    const words = ["--import", "tsx", PROGRAM, notes, String(silenceMs), device];
     child = spawn(process.execPath, words, { stdio: ["pipe", "pipe", "inherit"] });
     await once(child, "spawn");
     if (child.stdout === null) throw new Error("no standard output");
@@ -168,6 +168,19 @@ describe("a watched process", () => {
     const { stdin } = await watched(SHORT_MS);
     stdin?.write("freeze");
     expect(await once(child ?? process, "exit")).toEqual([null, "SIGKILL"]);
+  });
+
+  it("does not outlive its parent by much, should it not leave by itself", async () => {
+    const words = ["--import", "tsx", PROGRAM, notes, String(SHORT_MS)];
+    child = spawn("sh", ["-c", '"$@" & wait', "sh", process.execPath, ...words], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    if (child.stdout === null) throw new Error("no standard output");
+    await once(child.stdout, "data");
+    child.kill("SIGKILL");
+    // The grandchild holds the other end of the pipe until it is gone.
+    await once(child.stdout, "close");
+    expect(existsSync(notes)).toBe(false);
   });
 
   it("lives on when it was stopped for longer than the silence allowed", async () => {

@@ -32,4 +32,5 @@ const orders: Readonly<Record<string, () => void>> = {
   },
 };
 process.stdin.on("data", (order: Buffer) => orders[order.toString().trim()]?.());
+setInterval(() => undefined, 60_000);
 process.stdout.write("watched\n");
