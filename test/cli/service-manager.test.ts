@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ServiceManager } from "../../src/cli/service-manager.ts";
-import { type Logger, silentLogger } from "../../src/core/index.ts";
+import { EXIT, LIMITS, type Logger, silentLogger } from "../../src/core/index.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 describe("what a service manager is told", () => {
@@ -68,5 +68,23 @@ describe("what a service manager is told", () => {
     using manages = manager({ PATH: dir });
     manages?.ready();
     await expect.poll(() => warnings).toEqual(["service-manager-not-told"]);
+  });
+});
+
+describe("the unit for systemd", () => {
+  const unit = readFileSync(new URL("../../contrib/gatehouse.service", import.meta.url), "utf8");
+  const value = (key: string): string => new RegExp(`^${key}=(.*)$`, "m").exec(unit)?.[1] ?? "";
+
+  it("lets the daemon's own watchdog and an orderly end come first", () => {
+    expect(Number(value("WatchdogSec")) * 1_000).toBeGreaterThan(2 * LIMITS.watchdogSilenceMs);
+    expect(Number(value("TimeoutStopSec")) * 1_000).toBeGreaterThan(LIMITS.superviseStopMs);
+    expect(value("NotifyAccess")).toBe("all");
+  });
+
+  it("starts again after the unexpected, and after nothing that would only happen again", () => {
+    const { usage, notFound, conflict, sealed, integrity } = EXIT;
+    const hopeless = [usage, notFound, conflict, sealed, integrity].join(" ");
+    expect(value("Restart")).toBe("on-failure");
+    expect(value("RestartPreventExitStatus")).toBe(hopeless);
   });
 });
