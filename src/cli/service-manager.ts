@@ -17,7 +17,9 @@ export class ServiceManager implements Disposable {
   /** How often it wants a sign of life; undefined when it wants none. */
   readonly #intervalMs: number | undefined;
   #timer: Disposable | undefined;
-  #isTelling = false;
+  /** What it is being told, one thing after the other. */
+  #told: Promise<void> = Promise.resolve();
+  #isSignWaiting = false;
 
   private constructor(io: Pick<Io, "env" | "pid">, clock: Clock, logger: Logger) {
     this.#env = io.env;
@@ -49,18 +51,31 @@ export class ServiceManager implements Disposable {
   #goOn(): void {
     if (this.#intervalMs === undefined) return;
     this.#timer = this.#clock.setTimer(this.#intervalMs, () => {
-      // One that still runs is late already; a second one would be too.
-      if (!this.#isTelling) this.#tell("WATCHDOG=1");
+      if (!this.#isSignWaiting) this.#giveSign();
       this.#goOn();
     });
   }
 
+  /** At most one waits: a tool that hangs must not pile them up. */
+  #giveSign(): void {
+    this.#isSignWaiting = true;
+    this.#tell("WATCHDOG=1");
+    void this.#told.then(() => {
+      this.#isSignWaiting = false;
+    });
+  }
+
   #tell(state: string): void {
+    this.#told = this.#told.then(() => this.#run(state));
+  }
+
+  #run(state: string): Promise<void> {
     const { PATH, NOTIFY_SOCKET } = this.#env;
-    this.#isTelling = true;
-    execFile(TOOL, [state], { env: { PATH, NOTIFY_SOCKET }, timeout: TOOL_MS }, (error) => {
-      this.#isTelling = false;
-      if (error !== null) this.#logger.warn("service-manager-not-told", { state, error: error.message });
+    return new Promise((resolve) => {
+      execFile(TOOL, [state], { env: { PATH, NOTIFY_SOCKET }, timeout: TOOL_MS }, (error) => {
+        if (error !== null) this.#logger.warn("service-manager-not-told", { state, error: error.message });
+        resolve();
+      });
     });
   }
 }
