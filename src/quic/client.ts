@@ -1,7 +1,8 @@
 import { type Clock, GatehouseError, LIMITS, type Logger, type Random } from "../core/index.ts";
 import { formatAddress, resolveAddress, type SocketAddress } from "./address.ts";
-import { type Handshake, QuicConnection } from "./connection.ts";
+import { QuicConnection } from "./connection.ts";
 import { CONNECTION_ID_BYTES } from "./connection-ids.ts";
+import type { Handshake } from "./connection-options.ts";
 import { firstOf } from "./first-of.ts";
 import type { Admission } from "./gate.ts";
 import { Migration } from "./migration.ts";

@@ -63,14 +63,28 @@ export interface WireError {
   readonly reason: Uint8Array;
 }
 
-export function errorFromPeer(error: WireError): GatehouseError {
+function errorFromPeer(error: WireError): GatehouseError {
   return error.isApp ? fromApplicationCode(error) : fromTransportCode(error.errorCode, "peer");
 }
 
-export function errorFromHere(error: WireError): GatehouseError {
+function errorFromHere(error: WireError): GatehouseError {
   return error.isApp
     ? new GatehouseError("quic.closed", "this side closed the connection")
     : fromTransportCode(error.errorCode, "here");
+}
+
+/** Why a native connection has ended. */
+export function endReason(native: {
+  peerError(): WireError | null;
+  localError(): WireError | null;
+}): GatehouseError {
+  const fromPeer = native.peerError();
+  if (fromPeer !== null) return errorFromPeer(fromPeer);
+  const fromHere = native.localError();
+  if (fromHere !== null) return errorFromHere(fromHere);
+  return new GatehouseError("quic.timed-out", "the connection timed out", {
+    hint: "check that the other side runs and that UDP gets through",
+  });
 }
 
 function fromApplicationCode({ errorCode, reason }: WireError): GatehouseError {

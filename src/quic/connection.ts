@@ -1,12 +1,13 @@
-import { type Clock, GatehouseError, LIMITS, type Logger, type Random } from "../core/index.ts";
+import { GatehouseError, LIMITS } from "../core/index.ts";
 import type { SocketAddress } from "./address.ts";
-import { CLOSE_CODES, type CloseCause, errorFromHere, errorFromPeer } from "./close-codes.ts";
-import { ConnectionIds, type Routes } from "./connection-ids.ts";
-import { Gate, type PeerAdmission } from "./gate.ts";
-import { ClientFlights, ServerFlights } from "./handshake-flights.ts";
+import { CLOSE_CODES, type CloseCause, endReason } from "./close-codes.ts";
+import { ConnectionIds } from "./connection-ids.ts";
+import type { ConnectionOptions, Handshake } from "./connection-options.ts";
+import { Gate } from "./gate.ts";
+import { ClientFlights, type HandshakeFlights, ServerFlights } from "./handshake-flights.ts";
+import { KeepAlive } from "./keep-alive.ts";
 import { LazyTimer } from "./lazy-timer.ts";
 import type { NativeConnection } from "./native.ts";
-import type { DatagramSocket } from "./network.ts";
 import { Pacer } from "./pacer.ts";
 import { type CoalescedPacket, isLong } from "./packet.ts";
 import { PacketWriter } from "./packet-writer.ts";
@@ -22,51 +23,6 @@ const TLS_ALERT_BASE = 0x100;
 /** A smaller delay is not worth a timer. */
 const NEXT_TURN_MS = 0;
 
-export interface ConnectionOptions {
-  readonly native: NativeConnection;
-  readonly role: "client" | "server";
-  readonly socket: DatagramSocket;
-  readonly remote: SocketAddress;
-  /** Servers: the client's first destination connection id; what comes by it again is a repeat. */
-  readonly originalId?: Uint8Array;
-  /** Servers: the client has shown a token. */
-  readonly isValidated?: boolean;
-  /** Clients: a ticket is in the library's hands; and what is remembered of the path. */
-  readonly isResuming?: boolean;
-  readonly rttMs?: number | undefined;
-  /** Judges the peer once TLS shows its certificates; no frame of a peer it has not let in is processed. */
-  readonly admit: PeerAdmission;
-  /** The handshake is complete. */
-  readonly established?: (connection: QuicConnection) => void;
-  /** Clients: the server, or this side's own wear, asks for a fresh connection. */
-  readonly onSignal?: (signal: Signal) => void;
-  /** Clients: a ticket has come (RFC 8446 §4.6.1). */
-  readonly onSession?: (session: Uint8Array) => void;
-  /** Between signs of life while calls are under way; undefined: the other side sees to that. */
-  readonly keepAliveMs?: number;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  readonly scratch: Buffer;
-  readonly routes: Routes;
-  readonly schedule: (connection: QuicConnection) => void;
-  /** Told before a timer of this connection enters the library, and with undefined after it. */
-  readonly handling?: ((connection: QuicConnection | undefined) => void) | undefined;
-  /** The library holds nothing of this connection any more. */
-  readonly gone: (connection: QuicConnection) => void;
-}
-
-/** What is known of the peer once TLS has shown its certificates. */
-export interface Handshake {
-  /** DER, leaf first; verified against the CA only in the strict context. Possession of the leaf's key is proven. */
-  readonly certificates: readonly Uint8Array[];
-  readonly alpn: string;
-  readonly isResumed: boolean;
-  /** Servers: the handshake is not complete yet, so that all this may be a replay. */
-  readonly isEarlyData: boolean;
-  readonly remote: SocketAddress;
-}
-
 type State =
   | { readonly kind: "handshaking" }
   | { readonly kind: "open" }
@@ -78,22 +34,19 @@ export class QuicConnection {
   readonly closed: Promise<GatehouseError>;
   /** Settles when the peer is admitted, or with why it was not. */
   readonly opened: Promise<Handshake>;
-  /** The device behind it, for attribution; set by whoever admits. */
-  tag: Uint8Array | undefined;
   /** Servers: the client's first destination connection id, latin1. */
   readonly originalId: string | undefined;
+  readonly paths: Paths;
   readonly #options: ConnectionOptions;
   readonly #native: NativeConnection;
   readonly #gate: Gate;
   readonly #streams: StreamTable;
   readonly #writer: PacketWriter;
   readonly #ids: ConnectionIds;
-  readonly #paths: Paths;
   readonly #wear: Wear;
   readonly #timer: LazyTimer;
   readonly #paceTimer: LazyTimer;
-  #clientFlights: ClientFlights | undefined;
-  #serverFlights: ServerFlights | undefined;
+  readonly #flights: HandshakeFlights;
   #state: State = { kind: "handshaking" };
   #isEstablished = false;
   #hasFedEarly = false;
@@ -104,7 +57,7 @@ export class QuicConnection {
   #recvInfo: { from: SocketAddress; to: SocketAddress };
   #handshake: Handshake | undefined;
   #packetsSinceDrain = 0;
-  #keepAlive: Disposable | undefined;
+  readonly #keepAlive: KeepAlive | undefined;
   #hasSignalled = false;
   #isGone = false;
   #settleClosed: (error: GatehouseError) => void = () => undefined;
@@ -128,18 +81,27 @@ export class QuicConnection {
       onSignal: (signal) => options.onSignal?.(signal),
     });
     this.#ids = new ConnectionIds(native, random, routes);
-    this.#paths = new Paths(native, this.#ids, remote);
     this.#wear = new Wear(clock.monotonicMs());
     const pacer = new Pacer(
       clock,
-      () => this.#paths.rate,
+      () => this.paths.rate,
       () => this.#flightBytesMax(),
     );
     this.#writer = new PacketWriter({ native, socket, pacer, sent: () => this.#wear.sent() });
+    const { schedule } = options;
+    this.paths = new Paths({
+      native,
+      ids: this.#ids,
+      remote,
+      writer: this.#writer,
+      schedule: () => schedule(this),
+    });
     this.#wantsSession = options.onSession !== undefined;
+    this.#keepAlive = this.#keepAliveOf(options);
     const { originalId } = options;
     this.originalId = originalId && Buffer.from(originalId).toString("latin1");
-    this.#startFlights();
+    this.#flights = this.#flightsOf(options);
+    this.#writer.flights = this.#flights;
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve;
     });
@@ -169,22 +131,12 @@ export class QuicConnection {
   }
 
   get remote(): SocketAddress {
-    return this.#paths.remote;
-  }
-
-  /** Where the packets of the path in use leave from. */
-  get local(): SocketAddress {
-    return this.#native.pathStats().find(({ active }) => active)?.localHost ?? this.#recvInfo.to;
-  }
-
-  /** Of the peer, since the start: for tests and measurements. */
-  get pathMoves(): number {
-    return this.#paths.moves;
+    return this.paths.remote;
   }
 
   /** Handshake datagrams that were sent again. */
   get repeats(): number {
-    return (this.#clientFlights ?? this.#serverFlights)?.repeats ?? 0;
+    return this.#flights.repeats;
   }
 
   /** @throws TypeError before the peer is admitted. */
@@ -200,7 +152,7 @@ export class QuicConnection {
 
   /** Smoothed round-trip time of the active path, milliseconds; undefined before the first sample. */
   get rttMs(): number | undefined {
-    const rttMs = this.#paths.rate?.rttMs ?? 0;
+    const rttMs = this.paths.rate?.rttMs ?? 0;
     return rttMs === 0 ? undefined : rttMs;
   }
 
@@ -222,7 +174,7 @@ export class QuicConnection {
   /** A new stream of ours; what is written waits where the peer's stream credit is used up. */
   openStream(): QuicStream {
     if (this.#state.kind === "closed") return this.#streams.openDead(this.#state.error);
-    this.#armKeepAlive();
+    this.#keepAlive?.start();
     return this.#streams.open();
   }
 
@@ -241,64 +193,17 @@ export class QuicConnection {
     this.#options.schedule(this);
   }
 
-  /**
-   * Clients: moves to the path from `socket` (RFC 9000 §9.2), which is the connection's from then on. `validated` tries the
-   * path first and leaves the old one only when it works; `at-once` is for when the old one is dead. False: the library has
-   * no connection id or no place for one more path, and `socket` stays the caller's.
-   */
-  startMove(socket: DatagramSocket, mode: "validated" | "at-once", moved: () => void): boolean {
-    if (this.#state.kind !== "open" || !this.#isEstablished) return false;
-    const { address } = socket;
-    try {
-      if (mode === "at-once") this.#native.migrate(address, this.remote);
-      else this.#native.probePath(address, this.remote);
-    } catch {
-      return false;
-    }
-    this.#writer.addSocket(socket);
-    this.#paths.added();
-    if (mode === "at-once") moved();
-    else {
-      const watch = this.#paths.onValidated(address, () => {
-        watch[Symbol.dispose]();
-        this.#switchTo(address, moved);
-      });
-    }
-    this.#options.schedule(this);
-    return true;
-  }
-
-  /** Challenges a path that is being tried once more: the library waits long for a lost challenge. */
-  probeAgain(socket: DatagramSocket): void {
-    try {
-      this.#native.probePath(socket.address, this.remote);
-    } catch {
-      // The path is validated, or given up.
-    }
-    this.#options.schedule(this);
-  }
-
-  /** A path that was left, or did not work: its socket is the caller's again. */
-  dropPath(socket: DatagramSocket): void {
-    this.#writer.removeSocket(socket);
-  }
-
-  /** The sockets of all its paths. */
-  get sockets(): readonly DatagramSocket[] {
-    return this.#writer.sockets;
-  }
-
   /** Takes one datagram. Never throws. For the endpoint. */
   receive(datagram: Buffer, from: SocketAddress, local: SocketAddress): void {
-    const { remote } = this.#paths;
+    const { remote } = this.paths;
     const isKnownPath = from.port === remote.port && from.host === remote.host;
     this.#recvInfo = { from: isKnownPath ? remote : { host: from.host, port: from.port }, to: local };
     this.#wear.received(datagram.length);
     const isHandshake = isLong(datagram);
-    if (isHandshake) this.#serverFlights?.received(datagram.length, this.#isRepeat(datagram));
+    if (isHandshake) this.#flights.received(datagram.length, this.#isRepeat(datagram));
     if (this.#gate.isOpen && !isHandshake) this.#feed(datagram);
     else this.#gate.receive(datagram);
-    if (!isHandshake && this.#isEstablished) this.#clientFlights?.confirmed();
+    if (!isHandshake && this.#isEstablished && !this.#flights.isOver) this.#flights.confirmed();
     this.#packetsSinceDrain += 1;
     if (!isKnownPath || this.#packetsSinceDrain >= PACKETS_PER_DRAIN) this.#drainEvents();
   }
@@ -332,17 +237,26 @@ export class QuicConnection {
     this.#disappear();
   }
 
-  /** Clients: the server wants a token, so nothing of the first flight is of use any more. For the endpoint. */
-  retried(): void {
-    this.#clientFlights?.retried();
+  #flightsOf({ role, clock, rttMs, isValidated = false }: ConnectionOptions): HandshakeFlights {
+    const send = (datagram: Uint8Array, to: SocketAddress): void => this.#writer.sendCopy(datagram, to);
+    return role === "client"
+      ? new ClientFlights({ clock, send, rttMs })
+      : new ServerFlights({ clock, send, isValidated });
   }
 
-  #startFlights(): void {
-    const { role, clock, rttMs, isValidated = false } = this.#options;
-    const send = (datagram: Uint8Array, to: SocketAddress): void => this.#writer.sendCopy(datagram, to);
-    if (role === "client") this.#clientFlights = new ClientFlights({ clock, send, rttMs });
-    else this.#serverFlights = new ServerFlights({ clock, send, isValidated });
-    this.#writer.flights = this.#clientFlights ?? this.#serverFlights;
+  /** A client with calls under way. */
+  #keepAliveOf({ keepAliveMs, clock, schedule }: ConnectionOptions): KeepAlive | undefined {
+    if (keepAliveMs === undefined) return undefined;
+    const send = (): void => {
+      try {
+        this.#native.sendAckEliciting();
+      } catch {
+        // The library is closing: `flush` will notice.
+      }
+      schedule(this);
+    };
+    const isNeeded = (): boolean => this.#state.kind !== "closed" && this.streamCount > 0;
+    return new KeepAlive({ clock, intervalMs: keepAliveMs, isNeeded, send });
   }
 
   #isRepeat(datagram: Buffer): boolean {
@@ -356,7 +270,7 @@ export class QuicConnection {
       if (this.#isEstablished) return;
       this.#hasFedEarly = true;
     } else if (this.#hasFedEarly) this.#readStreams();
-    if (kind === "retry") this.retried();
+    if (kind === "retry") this.#flights.retried();
     this.#feed(bytes);
   }
 
@@ -416,8 +330,7 @@ export class QuicConnection {
       }
     }
     this.#isEstablished = true;
-    this.#clientFlights?.established();
-    this.#serverFlights?.established();
+    this.#flights.established();
     this.#ids.refill();
     this.#options.established?.(this);
   }
@@ -427,17 +340,6 @@ export class QuicConnection {
     if (session === null) return;
     this.#wantsSession = false;
     this.#options.onSession?.(session);
-  }
-
-  #switchTo(local: SocketAddress, moved: () => void): void {
-    if (this.#state.kind !== "open") return;
-    try {
-      this.#native.migrate(local, this.remote);
-      moved();
-      this.#options.schedule(this);
-    } catch {
-      // The connection is closing: whoever waits hears of that.
-    }
   }
 
   #closeNative(cause: CloseCause, reason: string): void {
@@ -455,11 +357,11 @@ export class QuicConnection {
 
   #drainEvents(): void {
     this.#packetsSinceDrain = 0;
-    this.#paths.drain();
+    this.paths.drain();
     if (this.#state.kind !== "open") return;
     const { deliveredBytes } = this.#streams;
     const nowMs = this.#options.clock.monotonicMs();
-    const wear = this.#wear.state({ nowMs, deliveredBytes, paths: this.#paths.count });
+    const wear = this.#wear.state({ nowMs, deliveredBytes, paths: this.paths.count });
     if (wear === "fresh") return;
     if (wear === "spent") this.close("limit", "this connection has been used for too long");
     else if (!this.#hasSignalled) this.#askForAnother();
@@ -474,25 +376,15 @@ export class QuicConnection {
   #noticeEnd(): void {
     const native = this.#native;
     if (!native.isDraining() && !native.isClosed()) return;
-    this.#fail(this.#endReason());
+    this.#fail(endReason(native));
     if (native.isClosed()) this.#disappear();
-  }
-
-  #endReason(): GatehouseError {
-    const fromPeer = this.#native.peerError();
-    if (fromPeer !== null) return errorFromPeer(fromPeer);
-    const fromHere = this.#native.localError();
-    if (fromHere !== null) return errorFromHere(fromHere);
-    return new GatehouseError("quic.timed-out", "the connection timed out", {
-      hint: "check that the other side runs and that UDP gets through",
-    });
   }
 
   #fail(error: GatehouseError): void {
     if (this.#state.kind === "closed") return;
     this.#state = { kind: "closed", error };
     this.#keepAlive?.[Symbol.dispose]();
-    this.#writer.flights?.[Symbol.dispose]();
+    this.#flights[Symbol.dispose]();
     this.#streams.lost(error);
     this.#settleOpened?.reject(error);
     this.#settleClosed(error);
@@ -528,22 +420,5 @@ export class QuicConnection {
       this.abandon();
     }
     this.#options.handling?.(undefined);
-  }
-
-  /** A client with calls under way keeps the path open through NATs and idle timers. */
-  #armKeepAlive(): void {
-    const { keepAliveMs, clock } = this.#options;
-    if (this.#keepAlive !== undefined || keepAliveMs === undefined) return;
-    this.#keepAlive = clock.setTimer(keepAliveMs, () => {
-      this.#keepAlive = undefined;
-      if (this.#state.kind === "closed" || this.streamCount === 0) return;
-      try {
-        this.#native.sendAckEliciting();
-      } catch {
-        // The library is closing: `flush` will notice.
-      }
-      this.#options.schedule(this);
-      this.#armKeepAlive();
-    });
   }
 }

@@ -1,6 +1,7 @@
 import { type GatehouseError, LIMITS } from "../core/index.ts";
 import type { CloseCause } from "./close-codes.ts";
-import type { Handshake, QuicConnection } from "./connection.ts";
+import type { QuicConnection } from "./connection.ts";
+import type { Handshake } from "./connection-options.ts";
 import { type CoalescedPacket, coalescedPackets } from "./packet.ts";
 
 /** What the endpoint's owner says of a peer that has finished TLS. */

@@ -35,6 +35,16 @@ export interface HandshakeFlights extends Disposable {
   readonly isBlocked: boolean;
   /** Nothing will be repeated any more. */
   readonly isOver: boolean;
+  /** Datagrams sent again. */
+  readonly repeats: number;
+  /** A datagram of the handshake came. `isRepeated`: it belongs to a flight of the peer's that has been answered. */
+  received(bytes: number, isRepeated: boolean): void;
+  /** The peer's flight has come whole; what is sent from here on is the next one. */
+  established(): void;
+  /** The peer has sent what it could not send before it had this side's last flight. */
+  confirmed(): void;
+  /** A Retry came (RFC 9000 §17.2.5): what was sent under the old connection id means nothing any more. */
+  retried(): void;
 }
 
 /** One flight's datagrams. */
@@ -74,7 +84,6 @@ export class ClientFlights implements HandshakeFlights {
   readonly #startedMs: number;
   #timers: Disposable[] = [];
   #stage: "first" | "second" | "over" = "first";
-  /** Datagrams sent again. */
   repeats = 0;
 
   constructor(options: ClientFlightsOptions) {
@@ -96,12 +105,14 @@ export class ClientFlights implements HandshakeFlights {
     if (this.#stage !== "over") this.#flight.add(datagram, to);
   }
 
-  /** Retry (RFC 9000 §17.2.5): what was sent under the old connection id means nothing any more. */
+  received(): void {
+    // The client repeats by the clock.
+  }
+
   retried(): void {
     if (this.#stage === "first") this.#flight.forget();
   }
 
-  /** The server's flight has come whole; what is sent from here on is the second flight. */
   established(): void {
     if (this.#stage !== "first") return;
     this.#stage = "second";
@@ -111,7 +122,6 @@ export class ClientFlights implements HandshakeFlights {
     this.#schedule(SECOND_FLIGHT_ROUND_TRIPS.map((roundTrips) => roundTrips * rttMs));
   }
 
-  /** The server has sent what it could not send before it had the second flight. */
   confirmed(): void {
     if (this.#stage !== "second") return;
     this[Symbol.dispose]();
@@ -152,7 +162,6 @@ export class ServerFlights implements HandshakeFlights {
   #isValidated: boolean;
   #stage: "first" | "second" | "over" = "first";
   #timer: Disposable | undefined;
-  /** Datagrams sent again. */
   repeats = 0;
 
   constructor(options: ServerFlightsOptions) {
@@ -179,19 +188,26 @@ export class ServerFlights implements HandshakeFlights {
     this.#flight.add(datagram, to);
   }
 
-  /** A handshake datagram came. `isRepeated`: it belongs to a flight that has been answered. */
   received(bytes: number, isRepeated: boolean): void {
     this.#receivedBytes += bytes;
     if (isRepeated && this.#sentBytes > 0) this.#repeat();
   }
 
-  /** The client's second flight came: the address is its own, and the flight before it has served. */
   established(): void {
     if (this.#stage !== "first") return;
+    // The client's second flight came, so its address is its own.
     this.#isValidated = true;
     this.#stage = "second";
     this.#flight.forget();
     this.#timer = this.#options.clock.setTimer(SECOND_FLIGHT_KEPT_MS, () => this[Symbol.dispose]());
+  }
+
+  confirmed(): void {
+    // Requests come behind the client's second flight at once: they do not say that the server's last one has come.
+  }
+
+  retried(): void {
+    // Servers send them.
   }
 
   [Symbol.dispose](): void {

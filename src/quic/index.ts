@@ -7,7 +7,8 @@ export {
   type QuicConnectOptions,
 } from "./client.ts";
 export { type CloseCause, isCloseCause, STREAM_CODES } from "./close-codes.ts";
-export type { Handshake, QuicConnection } from "./connection.ts";
+export type { QuicConnection } from "./connection.ts";
+export type { Handshake } from "./connection-options.ts";
 export type { Admission, PeerAdmission } from "./gate.ts";
 export type { DatagramSocket, Network, OnDatagram } from "./network.ts";
 export {

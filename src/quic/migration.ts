@@ -86,10 +86,12 @@ export class Migration implements AsyncDisposable {
     return new Promise((resolve, reject) => {
       let probing: Disposable | undefined;
       const start = (attempt: number): void => {
-        const isStarted = connection.startMove(socket, mode, () => {
-          probing?.[Symbol.dispose]();
-          resolve();
-        });
+        const isStarted =
+          connection.isEstablished &&
+          connection.paths.startMove(socket, mode, () => {
+            probing?.[Symbol.dispose]();
+            resolve();
+          });
         if (isStarted && mode === "validated") probing = this.#probe(socket, reject);
         // Right after the handshake the server's ids may still be on their way.
         else if (!isStarted && attempt < STARTS_MAX)
@@ -116,7 +118,7 @@ export class Migration implements AsyncDisposable {
           return;
         }
         probes += 1;
-        connection.probeAgain(socket);
+        connection.paths.probeAgain(socket);
         arm();
       });
     };
@@ -129,7 +131,7 @@ export class Migration implements AsyncDisposable {
     this.#left.add(socket);
     const close = (): void => {
       this.#left.delete(socket);
-      this.#options.connection.dropPath(socket);
+      this.#options.connection.paths.drop(socket);
       void socket[Symbol.asyncDispose]();
     };
     if (afterMs === 0) close();

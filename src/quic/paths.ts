@@ -1,7 +1,9 @@
 import type { SocketAddress } from "./address.ts";
 import type { ConnectionIds } from "./connection-ids.ts";
 import type { NativeConnection } from "./native.ts";
+import type { DatagramSocket } from "./network.ts";
 import type { PathRate } from "./pacer.ts";
+import type { PacketWriter } from "./packet-writer.ts";
 
 /** Waits for the news of one path. */
 interface Watch {
@@ -9,22 +11,31 @@ interface Watch {
   readonly validated: () => void;
 }
 
+export interface PathsOptions {
+  readonly native: NativeConnection;
+  readonly ids: ConnectionIds;
+  readonly writer: PacketWriter;
+  readonly remote: SocketAddress;
+  /** Asks for a flush of the connection. */
+  readonly schedule: () => void;
+}
+
 /**
  * The paths of one connection (RFC 9000 §9), as the library tells of them. Its queue of events has no bound of its own, so
  * it has to be drained.
  */
 export class Paths {
+  readonly #options: PathsOptions;
   readonly #native: NativeConnection;
-  readonly #ids: ConnectionIds;
   readonly #watches = new Set<Watch>();
   #remote: SocketAddress;
   #count = 1;
   #moves = 0;
 
-  constructor(native: NativeConnection, ids: ConnectionIds, remote: SocketAddress) {
-    this.#native = native;
-    this.#ids = ids;
-    this.#remote = remote;
+  constructor(options: PathsOptions) {
+    this.#options = options;
+    this.#native = options.native;
+    this.#remote = options.remote;
   }
 
   /** The peer's address on the path in use. */
@@ -47,16 +58,50 @@ export class Paths {
     return active === undefined ? undefined : { congestionWindowBytes: active.cwnd, rttMs: active.rtt };
   }
 
-  /** Hears once that the path from `local` works both ways. */
-  onValidated(local: SocketAddress, validated: () => void): Disposable {
-    const watch = { local, validated };
-    this.#watches.add(watch);
-    return { [Symbol.dispose]: () => void this.#watches.delete(watch) };
+  /** Where the packets of the path in use leave from. */
+  get local(): SocketAddress | undefined {
+    return this.#native.pathStats().find(({ active }) => active)?.localHost;
   }
 
-  /** This side has begun to use one more. */
-  added(): void {
+  /** Whether packets leave, or left a moment ago, by `socket`. */
+  uses(socket: DatagramSocket): boolean {
+    return this.#options.writer.sockets.includes(socket);
+  }
+
+  /**
+   * Clients: moves to the path from `socket` (RFC 9000 §9.2), which is the connection's from then on. `validated` tries the
+   * path first and leaves the old one only when it works; `at-once` is for when the old one is dead. False: the library has
+   * no connection id or no place for one more path, and `socket` stays the caller's.
+   */
+  startMove(socket: DatagramSocket, mode: "validated" | "at-once", moved: () => void): boolean {
+    const { address } = socket;
+    try {
+      if (mode === "at-once") this.#native.migrate(address, this.#remote);
+      else this.#native.probePath(address, this.#remote);
+    } catch {
+      return false;
+    }
+    this.#options.writer.addSocket(socket);
     this.#count += 1;
+    if (mode === "at-once") moved();
+    else this.#watches.add({ local: address, validated: () => this.#switchTo(address, moved) });
+    this.#options.schedule();
+    return true;
+  }
+
+  /** Challenges a path that is being tried once more: the library waits long for a lost challenge. */
+  probeAgain(socket: DatagramSocket): void {
+    try {
+      this.#native.probePath(socket.address, this.#remote);
+    } catch {
+      // The path is validated, or given up.
+    }
+    this.#options.schedule();
+  }
+
+  /** A path that was left, or did not work: its socket is the caller's again. */
+  drop(socket: DatagramSocket): void {
+    this.#options.writer.removeSocket(socket);
   }
 
   drain(): void {
@@ -75,9 +120,9 @@ export class Paths {
       else if (event.type === "Validated" && event.local !== undefined) this.#validated(event.local);
     }
     this.#count += opened;
-    for (let used = reused; used < opened; used += 1) this.#ids.usedOne();
-    this.#ids.drainRetired();
-    if (opened > reused) this.#ids.refill();
+    for (let used = reused; used < opened; used += 1) this.#options.ids.usedOne();
+    this.#options.ids.drainRetired();
+    if (opened > reused) this.#options.ids.refill();
   }
 
   #moved(): void {
@@ -87,7 +132,19 @@ export class Paths {
 
   #validated(local: SocketAddress): void {
     for (const watch of this.#watches) {
-      if (watch.local.port === local.port && watch.local.host === local.host) watch.validated();
+      if (watch.local.port !== local.port || watch.local.host !== local.host) continue;
+      this.#watches.delete(watch);
+      watch.validated();
+    }
+  }
+
+  #switchTo(local: SocketAddress, moved: () => void): void {
+    try {
+      this.#native.migrate(local, this.#remote);
+      moved();
+      this.#options.schedule();
+    } catch {
+      // The connection is closing: whoever waits hears of that.
     }
   }
 }

@@ -1,8 +1,9 @@
 import { type Clock, GatehouseError, LIMITS, type Logger, type Random } from "../core/index.ts";
 import type { SocketAddress } from "./address.ts";
 import { AddressValidation, type Newcomer } from "./address-validation.ts";
-import { type Handshake, QuicConnection } from "./connection.ts";
+import { QuicConnection } from "./connection.ts";
 import { CONNECTION_ID_BYTES, type Routes } from "./connection-ids.ts";
+import type { Handshake } from "./connection-options.ts";
 import type { Admission } from "./gate.ts";
 import { Listeners } from "./listeners.ts";
 import { loadQuiche, type NativeConfig, type Quiche } from "./native.ts";
@@ -401,7 +402,7 @@ export class QuicServer implements AsyncDisposable {
 
   #socketLost(socket: DatagramSocket): void {
     for (const connection of [...this.#entries.keys()]) {
-      if (connection.sockets.includes(socket)) connection.abandon();
+      if (connection.paths.uses(socket)) connection.abandon();
     }
   }
 
@@ -411,7 +412,7 @@ export class QuicServer implements AsyncDisposable {
     const { hasHeard } = connection;
     if (entry.isHalfOpen && hasHeard) this.#counters.failedHandshakes += 1;
     this.#counters.repeats += connection.repeats;
-    this.#counters.pathMoves += connection.pathMoves;
+    this.#counters.pathMoves += connection.paths.moves;
     this.#settle(entry, "failed");
     this.#entries.delete(connection);
     for (const id of entry.ids) this.#routes.delete(id);
