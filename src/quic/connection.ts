@@ -75,7 +75,7 @@ export class QuicConnection {
       () => this.#tryAdmit(),
     );
     this.#streams = new StreamTable({
-      ...{ native, role, logger, scratch },
+      ...{ native, role, logger, scratch, clock },
       schedule: () => options.schedule(this),
       refuse: (reason) => this.close("limit", reason),
       onSignal: (signal) => options.onSignal?.(signal),

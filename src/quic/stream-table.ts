@@ -1,4 +1,4 @@
-import type { GatehouseError, Logger } from "../core/index.ts";
+import type { Clock, GatehouseError, Logger } from "../core/index.ts";
 import type { NativeConnection } from "./native.ts";
 import { QuicStream, type StreamHost } from "./stream.ts";
 
@@ -8,6 +8,9 @@ const SMALL_WRITE_BYTES = 16_384;
 const BULK_URGENCY = 200;
 /** Streams taken past one that has not come: seconds of calls behind a lost packet, never a hole left on purpose. */
 const STREAMS_AHEAD_MAX = 16_384;
+
+/** How long a cancelled call may go unnoticed that is neither sending nor being sent anything. */
+const STOP_LOOK_MS = 50;
 
 /** The server's first unidirectional stream (RFC 9000 §2.1). */
 const SIGNAL_STREAM = 3;
@@ -25,6 +28,7 @@ export interface StreamTableOptions {
   readonly role: "client" | "server";
   readonly logger: Logger;
   readonly scratch: Buffer;
+  readonly clock: Clock;
   /** Asks for a flush of the connection. */
   readonly schedule: () => void;
   /** The server has something to say of the connection. */
@@ -49,6 +53,7 @@ export class StreamTable {
   #nextOwnStream: number;
   #isEarlyData = false;
   #hasSignalled = false;
+  #stopLook: Disposable | undefined;
 
   constructor(options: StreamTableOptions) {
     const { native, role, logger, scratch } = options;
@@ -94,12 +99,14 @@ export class StreamTable {
 
   /** The connection is gone. */
   lost(error: GatehouseError): void {
+    this.#stopLook?.[Symbol.dispose]();
     for (const stream of [...this.#live.values(), ...this.#unopened]) stream.connectionLost(error);
     this.#unopened.length = 0;
   }
 
   /** After a turn's datagrams: takes new streams and delivers what has arrived, be it as early data. */
   read(isEarlyData: boolean): void {
+    if (this.#options.role === "server" && this.#live.size > 0) this.#lookForStopsSoon();
     if (!this.#native.isReadable()) return;
     this.#isEarlyData = isEarlyData;
     if (this.#options.role === "client") this.#readSignals();
@@ -131,6 +138,14 @@ export class StreamTable {
     } catch {
       // A signal stream that was reset says nothing.
     }
+  }
+
+  /** The library tells of a peer that reads no more only to who asks stream by stream: too dear for every turn. */
+  #lookForStopsSoon(): void {
+    this.#stopLook ??= this.#options.clock.setTimer(STOP_LOOK_MS, () => {
+      this.#stopLook = undefined;
+      for (const stream of this.#live.values()) stream.lookForStop();
+    });
   }
 
   /** Asking for the next expected stream costs 0.1 µs; listing the readable ones 8 µs and garbage. */

@@ -143,6 +143,17 @@ export class QuicStream {
     this.#settle();
   }
 
+  /** Notices that the peer reads no more (STOP_SENDING) while nothing is being written to it. For the connection. */
+  lookForStop(): void {
+    const { id } = this;
+    if (id === undefined || this.#isDead || this.#receiving === "open" || this.hasToSend) return;
+    try {
+      this.#host.native.streamCapacity(id);
+    } catch (failure) {
+      this.#stopped(failure);
+    }
+  }
+
   /** The connection is gone. For the connection. */
   connectionLost(error: GatehouseError): void {
     if (this.#isDead) return;

@@ -17,6 +17,7 @@ import {
 import { RawQuicClient } from "../support/raw-quic-client.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 import { TlsFixtures } from "../support/tls-fixtures.ts";
+import { deferred } from "./endpoints.ts";
 
 const REQUESTS = "gatehouse/1";
 const PAIRING = "gatehouse-pair/1";
@@ -292,6 +293,30 @@ describe("the pairing window", () => {
     window[Symbol.dispose]();
     expect(await failure(dial(endpoint, joiner))).toBe("quic.not-admitted");
     expect(seen).toHaveLength(1);
+  });
+});
+
+describe("a call that is waited for", () => {
+  it("ends at the server when its caller turns away, though nothing is being sent", async () => {
+    const heard = deferred<void>();
+    const ended = deferred<string>();
+    const take = (stream: QuicStream): void =>
+      stream.attach({
+        data: (_bytes, fin) => void (fin && heard.resolve()),
+        drain: () => undefined,
+        closed: (error) => ended.resolve(error?.code ?? "closed"),
+      });
+    const accept: Admission = { kind: "admitted", accept: (connection) => connection.onStream(take) };
+    await using endpoint = await listen(() => accept);
+    await using client = await dial(endpoint);
+    const stream = client.connection.openStream();
+    stream.attach({ data: () => undefined, drain: () => undefined, closed: () => undefined });
+    stream.write(Buffer.from("tell me when"), true);
+    await heard.promise;
+    // Once the end of the request is acknowledged, only STOP_SENDING is left to tell of it.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    stream.reset(0);
+    expect(await ended.promise).toBe("rpc.cancelled");
   });
 });
 
