@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { homeLayout, lockHome } from "../../src/files/index.ts";
 import { type Daemon, Install, parseObject } from "../support/gatehouse-process.ts";
+import { runHere } from "./support.ts";
 
 describe("serve --supervise", () => {
   let install: Install;
@@ -65,6 +66,13 @@ describe("serve --supervise", () => {
     const again = ["serve", "--supervise", "--listen", "127.0.0.1:0"];
     expect(await install.outcome(again)).toEqual({ exit: 7, code: "home.in-use" });
     expect(daemon.isRunning).toBe(true);
+  });
+
+  it("is what the first process of a container does unasked: nobody inside could end it", async () => {
+    // Stands for the program: says by its exit code with which words it was started.
+    const code = "process.exit(process.argv.slice(1).join(' ') === 'serve --supervised first' ? 9 : 1)";
+    const self = [process.execPath, "-e", code];
+    expect(await runHere(["serve"], { pid: 1, self })).toMatchObject({ exitCode: 9 });
   });
 
   it("is needed for the process that it starts", async () => {

@@ -15,6 +15,8 @@ export interface RunOptions {
   readonly stdin?: string | Uint8Array;
   readonly isTTY?: boolean;
   readonly stop?: AbortSignal;
+  readonly pid?: number;
+  readonly self?: readonly string[];
 }
 
 /** Runs a command line in this process, on streams and an environment of its own. */
@@ -36,8 +38,8 @@ export function createIo(argv: readonly string[], options: RunOptions): { io: Io
     hostName: "nowhere",
     invocation: "gatehouse",
     platform: "test",
-    pid: 1,
-    self: ["gatehouse"],
+    pid: options.pid ?? 4_242,
+    self: options.self ?? ["gatehouse"],
     parent: undefined,
     stdin,
     stdout,

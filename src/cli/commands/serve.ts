@@ -31,10 +31,13 @@ export function addServe({ program, bind }: Commands): void {
     .option("--supervise", "start it again whenever it ends unexpectedly")
     .addOption(new Option("--supervised <life>").choices(["first", "again"]).hideHelp());
   bind(command, (context, _args, options: ServeOptions) =>
-    options.supervise === true && options.supervised === undefined
-      ? superviseSelf(context)
-      : serve(context, options),
+    wantsSupervision(context, options) ? superviseSelf(context) : serve(context, options),
   );
+}
+
+/** The system lets nobody inside of a container end its first process, which then is supervised come what may. */
+function wantsSupervision({ io }: Context, { supervise: isAsked, supervised }: ServeOptions): boolean {
+  return supervised === undefined && (isAsked === true || io.pid === 1);
 }
 
 interface ServeOptions extends GlobalOptions {
