@@ -17,9 +17,6 @@ import type { LossyReport } from "./lossy-report.ts";
 export interface LossyPlan {
   readonly rounds: number;
   readonly roads: readonly Road[];
-  /** Of connects from cold, and of each measure of calls after its warm-up. */
-  readonly connectsMs: number;
-  readonly callsMs: number;
 }
 
 const LOSSES = [0, 0.01, 0.02, 0.05, 0.1] as const;
@@ -27,25 +24,23 @@ const RTTS_MS = [30, 50, 150] as const;
 
 /** About 45 minutes, a third of it grpc-js transferring 4 MiB. */
 export const FULL_PLAN: LossyPlan = {
-  ...{ rounds: 3, connectsMs: 4_000, callsMs: 3_000 },
+  rounds: 3,
   roads: RTTS_MS.flatMap((rttMs) => LOSSES.map((loss) => ({ rttMs, loss }))),
 };
 
 /** Under two minutes. */
-export const QUICK_PLAN: LossyPlan = {
-  ...{ rounds: 1, connectsMs: 3_000, callsMs: 2_500 },
-  roads: [0, 0.02].map((loss) => ({ rttMs: 50, loss })),
-};
+export const QUICK_PLAN: LossyPlan = { rounds: 1, roads: [0, 0.02].map((loss) => ({ rttMs: 50, loss })) };
 
 /** Side by side, so that there are enough for a p99: few enough not to wait for each other's cryptography. */
-const LANES = 4;
-const CONNECTS_MAX = 100;
-const CALLS_WARMUP_MS = 500;
+const SIDE_BY_SIDE = { countMax: 100, lanes: 4 } as const;
+const COLD: ConnectsOrder = { start: "cold", durationMs: 3_000, ...SIDE_BY_SIDE };
+const AGAIN: ConnectsOrder = { start: "again", durationMs: 1_500, ...SIDE_BY_SIDE };
+
+const ONE: CallsOrder = { operation: "ping-2k", inFlight: 1, warmupMs: 500, durationMs: 2_500 };
+const MANY: CallsOrder = { ...ONE, inFlight: 32 };
 
 /** For the compilers of all processes: a road on which a lot happens in little time. */
 const WARMUP_ROAD: Road = { rttMs: 2, loss: 0 };
-
-const MANY = 32;
 
 /** Rounds of a measure that may fail to finish. */
 const LOST_ROUNDS_MAX = 2;
@@ -53,17 +48,16 @@ const LOST_ROUNDS_MAX = 2;
 /** Runs the suite. Every process and namespace it makes is gone when it settles. @throws LinkUnavailable */
 export async function runLossy(
   names: readonly WireName[],
-  plan: LossyPlan,
+  { rounds, roads }: LossyPlan,
   progress: (line: string) => void,
 ): Promise<LossyReport> {
-  const { rounds, roads } = plan;
   await using resources = new Resources();
   const link = resources.use(await EmulatedLink.open());
   const wires: Wire[] = [];
   for (const name of names) {
     progress(`starting ${name}`);
     const { target } = resources.use(await startServer(name, link));
-    wires.push(resources.use(await Wire.start(name, target, link, plan)));
+    wires.push(resources.use(await Wire.start(name, target, link)));
   }
   progress("warming up");
   for (const wire of wires) await wire.drive(WARMUP_ROAD, "warm-up", []);
@@ -100,18 +94,16 @@ class Wire implements AsyncDisposable {
   readonly name: WireName;
   readonly #target: Target;
   readonly #link: EmulatedLink;
-  readonly #plan: LossyPlan;
   #client: WorkerProcess | undefined;
 
-  private constructor(name: WireName, target: Target, link: EmulatedLink, plan: LossyPlan) {
+  private constructor(name: WireName, target: Target, link: EmulatedLink) {
     this.name = name;
     this.#target = target;
     this.#link = link;
-    this.#plan = plan;
   }
 
-  static async start(name: WireName, target: Target, link: EmulatedLink, plan: LossyPlan): Promise<Wire> {
-    const wire = new Wire(name, target, link, plan);
+  static async start(name: WireName, target: Target, link: EmulatedLink): Promise<Wire> {
+    const wire = new Wire(name, target, link);
     await wire.#restart();
     return wire;
   }
@@ -120,18 +112,15 @@ class Wire implements AsyncDisposable {
   async drive(road: Road, round: string, before: readonly RoundResult[]): Promise<RoundResult> {
     await this.#link.shape({ ...road, seed: `${round}/${road.rttMs}/${road.loss}` });
     const failures: string[] = [];
-    const connects = await this.#connects("cold", failures);
+    const connects = await this.#connects(COLD, failures);
     // grpc-js keeps nothing of a connection for the next.
-    const again = this.name === "gatehouse" ? await this.#connects("again", failures) : [];
-    const calls = async (inFlight: number, key: "one" | "many"): Promise<CallsSample | undefined> => {
+    const again = this.name === "gatehouse" ? await this.#connects(AGAIN, failures) : [];
+    const calls = async (key: "one" | "many", order: CallsOrder): Promise<CallsSample | undefined> => {
       if (isLost(before, key)) return undefined;
-      const { sample } = await this.#measure<Calls>(
-        { kind: "calls", order: this.#calls(inFlight) },
-        failures,
-      );
-      return sample;
+      return (await this.#measure<Calls>({ kind: "calls", order }, failures)).sample;
     };
-    const [one, many] = [await calls(1, "one"), await calls(MANY, "many")];
+    const one = await calls("one", ONE);
+    const many = await calls("many", MANY);
     const { ms: transferMs } = isLost(before, "transferMs")
       ? {}
       : await this.#measure<Transfer>({ kind: "transfer" }, failures);
@@ -143,15 +132,8 @@ class Wire implements AsyncDisposable {
     await this.#client?.[Symbol.asyncDispose]();
   }
 
-  async #connects(start: ConnectsOrder["start"], failures: string[]): Promise<readonly ConnectSample[]> {
-    const durationMs = start === "cold" ? this.#plan.connectsMs : this.#plan.connectsMs / 2;
-    const order: ConnectsOrder = { start, durationMs, countMax: CONNECTS_MAX, lanes: LANES };
+  async #connects(order: ConnectsOrder, failures: string[]): Promise<readonly ConnectSample[]> {
     return (await this.#measure<Connects>({ kind: "connects", order }, failures)).samples ?? [];
-  }
-
-  #calls(inFlight: number): CallsOrder {
-    const { callsMs: durationMs } = this.#plan;
-    return { operation: "ping-2k", inFlight, warmupMs: CALLS_WARMUP_MS, durationMs };
   }
 
   /** Nothing, when it did not finish: calls of it may still be out, and the next one has a process of its own. */
