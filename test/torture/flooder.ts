@@ -6,7 +6,7 @@ import { FLOODS, type FloodOptions, isFloodKind } from "./flood-kinds.ts";
 import { pace } from "./pace.ts";
 
 /** A flood comes from elsewhere: it must not take the processor from the good client on this machine. */
-const BELOW_NORMAL = 10;
+const LOWEST = 19;
 
 const ordered = message();
 process.send?.({ event: "up" });
@@ -15,7 +15,7 @@ const kind = text(order["kind"]);
 if (!isFloodKind(kind)) throw new RangeError(`no such flood: ${kind}`);
 const perSecond = Number(order["perSecond"]);
 const seconds = Number(order["seconds"]);
-setPriority(BELOW_NORMAL);
+setPriority(LOWEST);
 {
   using flood = await FLOODS[kind](targetOf(order, perSecond * seconds));
   const begin = message();

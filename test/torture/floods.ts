@@ -25,6 +25,8 @@ const WINDOWS = 5;
 /** Caches fill and code is compiled before anything is compared. */
 const WARM_UP_MS = 2_000;
 
+/** A machine that others use has bad seconds; a door that cannot cope fails each time. */
+const ATTEMPTS = 2;
 const P99_RATIO_MAX = 5;
 /** An idle machine answers faster than its timers tick; below this a ratio says nothing. */
 const IDLE_P99_MS_MIN = 1;
@@ -66,14 +68,10 @@ async function run(): Promise<readonly string[]> {
   {
     await using client = await GoodClient.open(good);
     await client.measure(WARM_UP_MS, 1);
-    const idle = await client.measure((seconds * 1_000) / WINDOWS, WINDOWS);
+    const idle = await measure(client);
     const before = await door.figures("collect");
     say({ idle: { ping: idle.ping, connect: idle.connect }, door: shown(before) });
-    for (const kind of kinds) {
-      const round = await flood(kind, door, client, rogue);
-      say(report(round, idle));
-      failures.push(...judge(round, idle));
-    }
+    for (const kind of kinds) failures.push(...(await survive(kind, { door, client, rogue, idle })));
     failures.push(...(await settle(door, before)));
   }
   if (!door.daemon.isRunning) failures.push(`the door died: ${door.daemon.stderr}`);
@@ -82,7 +80,29 @@ async function run(): Promise<readonly string[]> {
   return failures;
 }
 
-async function flood(kind: FloodKind, door: ProbedDaemon, client: GoodClient, rogue: string): Promise<Round> {
+interface Site {
+  readonly door: ProbedDaemon;
+  readonly client: GoodClient;
+  /** Home of the paired device that floods. */
+  readonly rogue: string;
+  readonly idle: Service;
+}
+
+/** Answers what went wrong, in the last attempt. */
+async function survive(kind: FloodKind, site: Site): Promise<readonly string[]> {
+  let failures: readonly string[] = [];
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+    // What else runs on this machine by now is in both figures.
+    const idle = attempt === 1 ? site.idle : await measure(site.client);
+    const round = await flood(kind, site);
+    failures = judge(round, idle);
+    say({ ...report(round, idle), attempt, isGood: failures.length === 0 });
+    if (failures.length === 0) break;
+  }
+  return failures;
+}
+
+async function flood(kind: FloodKind, { door, client, rogue }: Site): Promise<Round> {
   const { port } = door.daemon;
   const { serverName, keyPem, certificatePem } = await credentialsIn(rogue);
   const identity = STRANGERS.includes(kind) ? undefined : { keyPem, certificatePem };
@@ -93,11 +113,15 @@ async function flood(kind: FloodKind, door: ProbedDaemon, client: GoodClient, ro
   const before = await door.figures("collect");
   const droppedBefore = await droppedByKernel(port);
   flooder.send({ event: "begin" });
-  const service = await client.measure((seconds * 1_000) / WINDOWS, WINDOWS);
+  const service = await measure(client);
   const after = await door.figures();
   const done = await flooder.event("done");
   const dropped = (await droppedByKernel(port)) - droppedBefore;
   return { kind, service, flooder: done, before, after, droppedByKernel: dropped };
+}
+
+function measure(client: GoodClient): Promise<Service> {
+  return client.measure((seconds * 1_000) / WINDOWS, WINDOWS);
 }
 
 /** Waits until nothing but the good client is left, for as long as deadlines take. */

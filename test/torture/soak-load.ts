@@ -82,10 +82,18 @@ export class Tally {
   readonly byOutcome: Record<string, number> = {};
   readonly unexpected: Record<string, number> = {};
 
-  count(kind: string, code: string, isExpected: boolean): void {
-    const key = `${kind}: ${code}`;
-    this.byOutcome[key] = (this.byOutcome[key] ?? 0) + 1;
-    if (!isExpected) this.unexpected[key] = (this.unexpected[key] ?? 0) + 1;
+  done(kind: string, how = "ok"): void {
+    this.#add(this.byOutcome, `${kind}: ${how}`);
+  }
+
+  failed(kind: string, failure: unknown, isExpected: (code: string) => boolean): void {
+    const code = isGatehouseError(failure) ? failure.code : "not an error of ours";
+    this.#add(this.byOutcome, `${kind}: ${code}`);
+    if (!isExpected(code)) this.#add(this.unexpected, `${kind}: ${code}: ${String(failure)}`);
+  }
+
+  #add(counts: Record<string, number>, key: string): void {
+    counts[key] = (counts[key] ?? 0) + 1;
   }
 }
 
@@ -192,12 +200,15 @@ export class SoakDevice {
   ): Promise<Answer | undefined> {
     try {
       const answer = await run();
-      this.#tally.count(name, "ok", true);
+      this.#tally.done(name);
       return answer;
     } catch (failure) {
-      const code = isGatehouseError(failure) ? failure.code : String(failure);
-      const isLeaving = visit?.isOver === true && LEAVING.includes(code);
-      this.#tally.count(name, code, isLeaving || mayFail.includes(code));
+      const isLeaving = visit?.isOver === true;
+      this.#tally.failed(
+        name,
+        failure,
+        (code) => mayFail.includes(code) || (isLeaving && LEAVING.includes(code)),
+      );
       return undefined;
     }
   }
@@ -228,9 +239,9 @@ export async function watchWindows(
       for await (const _event of owner.stream(METHODS.Pairing.Open, request, calm)) {
         if (givesUp || day.isOver) break;
       }
-      tally.count("watch", givesUp ? "left" : "expired", true);
+      tally.done("watch", givesUp ? "left" : "expired");
     } catch (failure) {
-      tally.count("watch", isGatehouseError(failure) ? failure.code : String(failure), false);
+      tally.failed("watch", failure, () => false);
     }
     await delay(random.next() * THINK_MS_MAX);
   }
