@@ -71,6 +71,15 @@ export class Client implements AsyncDisposable {
     return this.#caller.serverStream(this.#link.openAfterHandshake, method, request, options);
   }
 
+  /**
+   * Moves to another local port, on whatever address leads to the gatehouse now; calls under way go on. It happens by itself
+   * when this machine's addresses change: for whoever knows sooner.
+   * @throws quic.timed-out when nothing gets through from there: the old path stays; quic.limit, quic.closed
+   */
+  migrate(): Promise<void> {
+    return this.#link.migrate();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#caller[Symbol.dispose]();
     await this.#link[Symbol.asyncDispose]();

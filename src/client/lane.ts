@@ -21,6 +21,8 @@ export interface Dialled extends AsyncDisposable {
   readonly connection: Carriage;
   /** Not before the connection has opened. */
   readonly handshakeMs: number;
+  /** To another local address; by itself when the network changes. */
+  migrate(): Promise<void>;
 }
 
 /** Why the gatehouse wants a connection replaced: it is worn out, or the gatehouse leaves. */

@@ -87,6 +87,11 @@ export class Link implements AsyncDisposable {
     return this.#latest?.dialled.handshakeMs ?? Number.NaN;
   }
 
+  /** Moves the connection in use, if there is one. @throws quic.closed, quic.timed-out, quic.limit */
+  async migrate(): Promise<void> {
+    await this.#lane?.dialled.migrate();
+  }
+
   get rttMs(): number | undefined {
     return this.#latest?.connection.rttMs;
   }
@@ -134,6 +139,9 @@ export class Link implements AsyncDisposable {
     for (const timer of this.#timers) timer[Symbol.dispose]();
     this.#timers.clear();
     this.#lane = undefined;
+    // A reply to early data comes with the end of the gatehouse's handshake: ours leaves at the end of the turn. Without it
+    // the gatehouse would take this device for one that does not finish its handshakes.
+    await new Promise((resolve) => setImmediate(resolve));
     for (const lane of this.#lanes) this.#close(lane);
     while (this.#closing.size > 0) await Promise.all(this.#closing);
   }

@@ -3,7 +3,7 @@ import { GatehouseError, LIMITS, Resources } from "../core/index.ts";
 import { checkPrivateTree, ensurePrivateDir, type HomeLayout, homeLayout, lockHome } from "../files/index.ts";
 import { type DeviceId, DeviceIdentity } from "../identity/index.ts";
 import { dialable, formatAddress, type QuicServer, type SocketAddress } from "../quic/index.ts";
-import type { Router } from "../rpc/index.ts";
+import type { EarlyDataCounts, Router } from "../rpc/index.ts";
 import type { Peer } from "../services/index.ts";
 import { type BootRecord, readBootRecord } from "./boot-record.ts";
 import { caKeyCodec } from "./ca-key-codec.ts";
@@ -92,6 +92,11 @@ export class Daemon implements AsyncDisposable {
     options.logger.info("ready", { quic });
     const ready = { name: boot.name, deviceId: identity.id, fingerprint: identity.fingerprint, quic };
     return new Daemon({ ready, router, pairing, server, resources: resources.move() });
+  }
+
+  /** Calls that came in early data, by what became of them. */
+  get earlyData(): EarlyDataCounts | undefined {
+    return this.#router.earlyDataCounts;
   }
 
   /**

@@ -63,6 +63,7 @@ export class FakeConnection implements Carriage, Dialled {
   isOpen = false;
   isEarly: boolean;
   isDisposed = false;
+  moves = 0;
   /** Streams lead nowhere: nobody answers. */
   isSilent = false;
   readonly moveOn: (reason: MoveOn) => void;
@@ -122,6 +123,10 @@ export class FakeConnection implements Carriage, Dialled {
     }
     this.#settle.failed(error);
     this.#settle.closed(error);
+  }
+
+  async migrate(): Promise<void> {
+    this.moves += 1;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -293,6 +293,15 @@ describe("moving on", () => {
     expect(gatehouse.at(0).isDisposed).toBe(true);
   });
 
+  it("to another local address is done by the connection in use", async () => {
+    const gatehouse = new FakeGatehouse(["open"]);
+    await using link = await gatehouse.link();
+    gatehouse.at(0).moveOn("recycle");
+    await settled();
+    await link.migrate();
+    expect(gatehouse.connections.map(({ moves }) => moves)).toEqual([0, 1]);
+  });
+
   it("stays where it is while no fresh connection is to be had", async () => {
     const gatehouse = new FakeGatehouse(["open", GONE, GONE, "open"]);
     await using link = await gatehouse.link();
