@@ -34,7 +34,8 @@ const SLOW_STREAMS_PER_CONNECTION = 256;
 const STREAM_FLOOD_CONNECTIONS = 4;
 const STREAMS_PER_TURN = 32;
 const PATH_CONNECTIONS = 16;
-const PATH_PORTS = 512;
+/** For each connection more than the door lets it use up. */
+const PATH_PORTS = 2_048;
 /** The library frees its connections by finalizers, and the collector does not see their size. */
 const CONNECTIONS_PER_COLLECTION = 2_000;
 

@@ -135,7 +135,8 @@ async function settle(door: ProbedDaemon, before: Figures): Promise<readonly str
   const settledAfterMs = Math.round(performance.now() - startedMs);
   const rssMiB = grown(figures.rssMiB, before.rssMiB);
   const heapMiB = grown(figures.heapMiB, before.heapMiB);
-  say({ settled: { afterMs: settledAfterMs, grown: { rssMiB, heapMiB } }, door: shown(figures) });
+  const counted = countersGrown(before, figures);
+  say({ settled: { afterMs: settledAfterMs, grown: { rssMiB, heapMiB } }, counted, door: shown(figures) });
   const failures: string[] = [];
   if (figures.connections > before.connections)
     failures.push(`${figures.connections - before.connections} connections stayed after ${SETTLE_MS} ms`);
