@@ -11,10 +11,9 @@ export interface LossyReport {
   readonly verdicts: readonly Verdict[];
 }
 
-/** Said beside the figures, for without loss it is the window that they show. */
+/** Said beside the figures: it binds what grpc-js transfers. */
 const WINDOW_NOTE =
-  "grpc-js as it comes: an HTTP/2 window of 65 535 B a connection and direction, which its server has no option for; " +
-  "32 calls of 2 KB are just above it.";
+  "grpc-js as it comes, with HTTP/2's window of 65 535 B a connection and direction: its server has no option for another.";
 
 /** Paragraphs and Markdown tables. */
 export function renderLossy(report: LossyReport): string {
