@@ -116,6 +116,11 @@ export class QuicConnection {
     return this.#native.stats().recv > 0 || (this.#native.localError()?.errorCode ?? 0) >= TLS_ALERT_BASE;
   }
 
+  /** Packets of the peer that could be read so far; it stands still when nobody is there any more. */
+  get packetsReceived(): number {
+    return this.#native.stats().recv;
+  }
+
   get isOpen(): boolean {
     return this.#state.kind === "open";
   }
