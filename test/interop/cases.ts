@@ -62,7 +62,7 @@ export class Site implements AsyncDisposable {
 
   /** More unfinished handshakes, from other addresses than ours, than the door takes without asking for proof. */
   async crowd(): Promise<void> {
-    using sources = await Sources.open(LIMITS.handshakesBeforeRetry + CROWD_SPARE);
+    using sources = await Sources.open(LIMITS.handshakesBeforeRetry + CROWD_SPARE, "strangers");
     const target = { port: this.daemon.port, serverName: this.device.serverName };
     const config = rogueConfig(target);
     const answered = new Set<number>();

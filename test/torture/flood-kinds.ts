@@ -61,7 +61,7 @@ export function isFloodKind(text: string): text is FloodKind {
 
 /** Real ClientHellos under connection ids of their own, each from the next of many ports; nobody reads the answers. */
 async function initials(options: FloodOptions): Promise<Flood> {
-  const sources = await Sources.open(INITIAL_PORTS);
+  const sources = await Sources.open(INITIAL_PORTS, "strangers");
   const config = rogueConfig(options);
   const made = Array.from({ length: Math.min(options.datagrams, INITIALS_MAX) }, (_, index) => {
     if (index % CONNECTIONS_PER_COLLECTION === 0) globalThis.gc?.();
@@ -91,7 +91,7 @@ interface HalfOpen {
 
 /** Handshakes from many ports that prove their address when asked to, and never finish. */
 async function halfOpen(options: FloodOptions): Promise<Flood> {
-  const sources = await Sources.open(HALF_OPEN_PORTS);
+  const sources = await Sources.open(HALF_OPEN_PORTS, "strangers");
   const config = rogueConfig(options);
   const open = new Map<number, HalfOpen>();
   const counts = { handshakes: 0, retriesObeyed: 0, answers: 0 };
@@ -262,7 +262,7 @@ async function roguePeers(
   count: number,
   ports: number,
 ): Promise<{ readonly peers: readonly RoguePeer[]; readonly sources: Sources }> {
-  const sources = await Sources.open(ports);
+  const sources = await Sources.open(ports, "devices");
   const config = rogueConfig(options);
   const peers = Array.from({ length: count }, () => new RoguePeer(options, config, sources));
   sources.onDatagram((datagram, index) => peers[index % peers.length]?.receive(datagram));

@@ -1,8 +1,9 @@
-/** The addresses floods come from: 127.0.0.2 to 127.0.0.9, any number of ports. Linux: all of 127/8 is this machine. */
+/** The addresses floods come from, any number of ports on each. Linux: all of 127/8 is this machine. */
 import { createSocket, type Socket } from "node:dgram";
 
-const FIRST_HOST = 2;
-const HOSTS = 8;
+/** Apart, for the door holds against an address what strangers did there. */
+const FIRST_HOSTS = { strangers: 2, devices: 6 } as const;
+const HOSTS = 4;
 
 export class Sources implements Disposable {
   readonly #sockets: readonly Socket[];
@@ -11,9 +12,11 @@ export class Sources implements Disposable {
     this.#sockets = sockets;
   }
 
-  /** `count` ports, spread over the eight addresses. */
-  static async open(count: number): Promise<Sources> {
-    const sockets = Array.from({ length: count }, (_, index) => bind(index));
+  /** `count` ports, spread over 127.0.0.2 to 127.0.0.5 for strangers, 127.0.0.6 to 127.0.0.9 for paired devices. */
+  static async open(count: number, whose: keyof typeof FIRST_HOSTS): Promise<Sources> {
+    const sockets = Array.from({ length: count }, (_, index) =>
+      bind(`127.0.0.${FIRST_HOSTS[whose] + (index % HOSTS)}`),
+    );
     return new Sources(await Promise.all(sockets));
   }
 
@@ -36,14 +39,13 @@ export class Sources implements Disposable {
   }
 }
 
-async function bind(index: number): Promise<Socket> {
+async function bind(host: string): Promise<Socket> {
   const socket = createSocket({
     type: "udp4",
     // Addresses are literal here.
     lookup: (name, _options, callback) => callback(null, name, 4),
   });
   socket.on("error", () => undefined);
-  const host = `127.0.0.${FIRST_HOST + (index % HOSTS)}`;
   await new Promise<void>((resolve) => socket.bind(0, host, resolve));
   return socket;
 }
