@@ -116,9 +116,10 @@ export class QuicConnection {
     return this.#native.stats().recv > 0 || (this.#native.localError()?.errorCode ?? 0) >= TLS_ALERT_BASE;
   }
 
-  /** Packets of the peer that could be read so far; it stands still when nobody is there any more. */
-  get packetsReceived(): number {
-    return this.#native.stats().recv;
+  /** Packets so far; of the peer's those that could be read: they stand still when nobody is there any more. */
+  get traffic(): { readonly sent: number; readonly received: number } {
+    const { sent, recv: received } = this.#native.stats();
+    return { sent, received };
   }
 
   get isOpen(): boolean {
