@@ -1,6 +1,7 @@
-import { type GatehouseError, LIMITS } from "../core/index.ts";
+import { type Clock, type GatehouseError, LIMITS } from "../core/index.ts";
 import type { CallStream, PendingCall } from "../rpc/index.ts";
 import type { Resumption } from "./tickets.ts";
+import { Vigil } from "./vigil.ts";
 
 /** What calls need of a connection. */
 export interface Carriage {
@@ -13,6 +14,8 @@ export interface Carriage {
   /** Milliseconds. */
   readonly rttMs: number | undefined;
   readonly streamCount: number;
+  /** Packets so far. */
+  readonly traffic: { readonly sent: number; readonly received: number };
   openStream(): CallStream;
 }
 
@@ -51,6 +54,14 @@ export interface HandshakeFacts {
   readonly earlyData: "none" | "accepted" | "rejected";
 }
 
+export interface LaneOptions {
+  readonly dialled: Dialled;
+  readonly hadTicket: boolean;
+  readonly clock: Clock;
+  /** Calls are under way and nothing is heard. */
+  readonly silent: (lane: Lane) => void;
+}
+
 /** One connection of a link, from the moment it can be used. */
 export class Lane {
   readonly dialled: Dialled;
@@ -58,6 +69,7 @@ export class Lane {
   /** Resolves when the gatehouse is checked, rejects when that has failed. */
   readonly ready: Promise<void>;
   readonly hadTicket: boolean;
+  readonly vigil: Vigil;
   /** Calls sent in early data of which it is not known yet what became. */
   readonly early = new Set<PendingCall>();
   /** The gatehouse, or this side, has asked for another one. */
@@ -67,10 +79,11 @@ export class Lane {
   #isResumed = false;
   #earlyData: HandshakeFacts["earlyData"] = "none";
 
-  constructor(dialled: Dialled, hadTicket: boolean) {
+  constructor({ dialled, hadTicket, clock, silent }: LaneOptions) {
     this.dialled = dialled;
     this.connection = dialled.connection;
     this.hadTicket = hadTicket;
+    this.vigil = new Vigil(clock, this.connection, () => silent(this));
     this.isReady = this.connection.isOpen && !this.connection.isEarly;
     this.ready = this.connection.opened.then(({ isResumed }) => {
       this.isReady = true;
@@ -84,12 +97,19 @@ export class Lane {
     return { isResumed: this.#isResumed, earlyData: this.#earlyData };
   }
 
+  open(call: PendingCall): CallStream {
+    call.carrier = this;
+    if (!this.vigil.isKept) this.vigil.keep();
+    return this.connection.openStream();
+  }
+
   /** A call goes in early data once. */
   mayTakeEarly(call: PendingCall): boolean {
     return call.attempts === 1 && this.early.size < LIMITS.callsPerConnection;
   }
 
   openEarly(call: PendingCall): CallStream {
+    call.carrier = this;
     this.early.add(call);
     this.#earlyData = "accepted";
     return this.connection.openStream();

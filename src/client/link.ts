@@ -58,6 +58,7 @@ export class Link implements AsyncDisposable {
   #latest: Lane | undefined;
   #connecting: Promise<void> | undefined;
   #wasOpen = false;
+  #isRescuing = false;
   /** The last handshake by ticket came to nothing. */
   #distrustsTickets = false;
 
@@ -100,16 +101,14 @@ export class Link implements AsyncDisposable {
   readonly openSoonest: OpenStream = (call) => {
     const lane = this.#lane;
     if (lane === undefined || !lane.isReady || !lane.connection.isOpen) return this.#openSlowly(call, true);
-    call.carrier = lane;
-    return lane.connection.openStream();
+    return lane.open(call);
   };
 
   /** For all others: they never travel in early data. */
   readonly openAfterHandshake: OpenStream = (call) => {
     const lane = this.#lane;
     if (lane === undefined || !lane.isReady || !lane.connection.isOpen) return this.#openSlowly(call, false);
-    call.carrier = lane;
-    return lane.connection.openStream();
+    return lane.open(call);
   };
 
   /** For calls with one answer: without side effects, or recognized by their request id. */
@@ -154,8 +153,7 @@ export class Link implements AsyncDisposable {
     // What was refused as too early once would be again.
     const isEarly = !lane.isReady && mayBeEarly && lane.connection.isEarly && lane.mayTakeEarly(call);
     if (lane.isReady || isEarly) {
-      call.carrier = lane;
-      return isEarly ? lane.openEarly(call) : lane.connection.openStream();
+      return isEarly ? lane.openEarly(call) : lane.open(call);
     }
     return this.#openWhenReady(lane, call, mayBeEarly);
   }
@@ -247,7 +245,11 @@ export class Link implements AsyncDisposable {
       },
     });
     this.#holdUntil(dialling);
-    lane = new Lane(await dialling, resumption.session !== undefined);
+    const hadTicket = resumption.session !== undefined;
+    lane = new Lane({
+      ...{ dialled: await dialling, hadTicket, clock: this.#options.clock },
+      silent: (silent) => void this.#rescue(silent),
+    });
     this.#watch(lane);
     if (gone.aborted) {
       this.#close(lane);
@@ -342,6 +344,23 @@ export class Link implements AsyncDisposable {
     }
   }
 
+  /** A connection on which nothing is heard: if another one can be had and this one stays silent, its calls move. */
+  async #rescue(old: Lane): Promise<void> {
+    if (old !== this.#lane || this.#isRescuing) return;
+    this.#isRescuing = true;
+    try {
+      const lane = await this.#dial(LIMITS.handshakeMs);
+      await this.#untilReady(lane);
+      const isDead = old === this.#lane && old.vigil.isStillSilent;
+      if (isDead) this.#use(lane);
+      this.#close(isDead ? old : lane);
+    } catch {
+      // Nobody is there at all, or not yet: the calls wait on.
+    } finally {
+      this.#isRescuing = false;
+    }
+  }
+
   #swap(old: Lane, lane: Lane): void {
     if (this.#lane !== old) {
       this.#close(lane);
@@ -374,6 +393,7 @@ export class Link implements AsyncDisposable {
   }
 
   #close(lane: Lane): void {
+    lane.vigil[Symbol.dispose]();
     if (this.#lanes.delete(lane)) this.#holdUntil(lane.dialled[Symbol.asyncDispose]());
   }
 

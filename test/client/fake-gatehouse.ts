@@ -66,6 +66,12 @@ export class FakeConnection implements Carriage, Dialled {
   moves = 0;
   /** Streams lead nowhere: nobody answers. */
   isSilent = false;
+  /** What is sent again and again is not acknowledged. */
+  isDead = false;
+  /** The transport has nothing to say, and hears nothing. */
+  isIdle = false;
+  #packets = 0;
+  #unheard = 0;
   readonly moveOn: (reason: MoveOn) => void;
   readonly #serve: (stream: MemoryStream) => void;
   #isOver: GatehouseError | undefined;
@@ -87,6 +93,12 @@ export class FakeConnection implements Carriage, Dialled {
     this.closed = new Promise((resolve) => {
       this.#settle.closed = resolve;
     });
+  }
+
+  get traffic(): { readonly sent: number; readonly received: number } {
+    if (!this.isIdle) this.#packets += 1;
+    if (this.isDead) this.#unheard += 1;
+    return { sent: 3 * this.#packets, received: this.#packets - this.#unheard };
   }
 
   get streamCount(): number {

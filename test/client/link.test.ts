@@ -268,6 +268,80 @@ describe("a lost connection", () => {
   });
 });
 
+describe("a connection that falls silent", () => {
+  it("is left with its calls when another one can be had, long before it ends by itself", async () => {
+    const gatehouse = new FakeGatehouse(["open"]);
+    await using link = await gatehouse.link();
+    Object.assign(gatehouse.at(0), { isSilent: true, isDead: true });
+    const called = [ping(gatehouse, link), put(gatehouse, link)];
+    await pass(gatehouse, 975);
+    expect(gatehouse.dials).toHaveLength(1);
+    await pass(gatehouse, 300);
+    await Promise.all(called);
+    expect(gatehouse.dials).toHaveLength(2);
+    expect(gatehouse.at(0).isDisposed).toBe(true);
+    await ping(gatehouse, link);
+    expect(gatehouse.at(1).streams).toHaveLength(3);
+  });
+
+  it("keeps its calls when it is heard again before the other one is there, and is trusted longer then", async () => {
+    const gatehouse = new FakeGatehouse(["open", "early"], { tickets: 2 });
+    await using link = await gatehouse.link();
+    const old = gatehouse.at(0);
+    Object.assign(old, { isSilent: true, isDead: true });
+    const called = ping(gatehouse, link);
+    await pass(gatehouse, 1_300);
+    old.isDead = false;
+    gatehouse.at(1).open(true);
+    await settled();
+    expect([old.isDisposed, gatehouse.at(1).isDisposed]).toEqual([false, true]);
+    old.isDead = true;
+    await pass(gatehouse, 1_900);
+    expect(gatehouse.dials).toHaveLength(2);
+    const [stream] = old.streams;
+    if (stream !== undefined) gatehouse.router.serve(stream.far, "device");
+    await called;
+  });
+
+  it("with no call under way, or with a slow one that is acknowledged, is left alone", async () => {
+    const gatehouse = new FakeGatehouse(["open"]);
+    await using link = await gatehouse.link();
+    await ping(gatehouse, link);
+    gatehouse.at(0).isDead = true;
+    await pass(gatehouse, 10_000);
+    Object.assign(gatehouse.at(0), { isDead: false, isSilent: true });
+    const slow = outcome(ping(gatehouse, link));
+    await pass(gatehouse, 20_000);
+    expect(gatehouse.dials).toHaveLength(1);
+    await pass(gatehouse, 15_000);
+    expect(await slow).toBe("rpc.deadline");
+  });
+
+  it("because neither side has anything to say is left alone, calls under way or not", async () => {
+    const gatehouse = new FakeGatehouse(["open"]);
+    await using link = await gatehouse.link();
+    Object.assign(gatehouse.at(0), { isSilent: true, isIdle: true });
+    const waiting = outcome(ping(gatehouse, link, 60_000));
+    await pass(gatehouse, 50_000);
+    expect(gatehouse.dials).toHaveLength(1);
+    await pass(gatehouse, 11_000);
+    expect(await waiting).toBe("rpc.deadline");
+  });
+
+  it("is not given up for nothing: as long as nobody answers anywhere, its calls wait on it", async () => {
+    const gatehouse = new FakeGatehouse(["open", GONE]);
+    await using link = await gatehouse.link();
+    Object.assign(gatehouse.at(0), { isSilent: true, isDead: true });
+    const called = outcome(ping(gatehouse, link));
+    await pass(gatehouse, 12_000);
+    expect(gatehouse.dials.length).toBeGreaterThan(2);
+    expect(gatehouse.dials.length).toBeLessThan(8);
+    gatehouse.script = ["open"];
+    await pass(gatehouse, 15_000);
+    expect(await called).toBe("answered");
+  });
+});
+
 describe("moving on", () => {
   it("takes new calls to a fresh connection while old ones end where they are", async () => {
     const gatehouse = new FakeGatehouse(["open", "early"], { tickets: 2 });
