@@ -15,7 +15,7 @@ import type { DeviceId, DeviceIdentity } from "../identity/index.ts";
 import { ClientTls } from "../quic/index.ts";
 import { Caller } from "../rpc/index.ts";
 import { Client } from "./client.ts";
-import { GatehouseDialer } from "./dialer.ts";
+import { type Destination, GatehouseDialer } from "./dialer.ts";
 import { openHomeIdentity } from "./home-identity.ts";
 import { Link, type ResumptionMode } from "./link.ts";
 import { localGatehouse } from "./local-gatehouse.ts";
@@ -85,9 +85,11 @@ export class Device {
   async connect(options: DeviceConnectOptions = {}): Promise<Client> {
     const { clock = systemClock, random = systemRandom, logger = silentLogger, signal } = options;
     const remote = await this.#resolve(options.on);
-    const { tls } = await this.#trustOf(remote, options.idleMs ?? LIMITS.idleMs);
+    const { idleMs = LIMITS.idleMs } = options;
+    const { tls } = await this.#trustOf(remote, idleMs);
     const tickets = this.#ticketsWith({ clock, random, logger });
-    const dialer = new GatehouseDialer({ remote, tls, tickets, clock, random, logger });
+    const again = () => this.#lookAgain(remote, idleMs);
+    const dialer = new GatehouseDialer({ first: { remote, tls }, again, tickets, clock, random, logger });
     const { resumption = "early" } = options;
     const timeoutMs = Math.min(options.timeoutMs ?? LIMITS.handshakeMs, LIMITS.handshakeMs);
     const link = await Link.open({ dialer, clock, random, resumption }, { timeoutMs, signal });
@@ -108,6 +110,15 @@ export class Device {
   async #resolve(on: string | undefined): Promise<Remote> {
     const local = on === undefined ? await localGatehouse(homeLayout(this.#home), this.#identity) : undefined;
     return local ?? (await Remotes.of(this.#home).resolve(on));
+  }
+
+  /** The same gatehouse: its address, or this device's certificate there, may be another one by now. */
+  async #lookAgain({ gatehouseId }: Remote, idleMs: number): Promise<Destination> {
+    const isOwn = gatehouseId === this.id;
+    const local = isOwn ? await localGatehouse(homeLayout(this.#home), this.#identity) : undefined;
+    const remote = local ?? (await Remotes.of(this.#home).resolve(gatehouseId));
+    const { tls } = await this.#trustOf(remote, idleMs);
+    return { remote, tls };
   }
 
   /** A certificate that was renewed, or another authority, makes a new context. */

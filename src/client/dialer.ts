@@ -6,9 +6,16 @@ import type { Dialer, DialOptions } from "./lane.ts";
 import type { Remote } from "./remotes.ts";
 import type { Resumption, Tickets } from "./tickets.ts";
 
-export interface GatehouseDialerParts {
+/** What a connection rests on: both may have changed since the last one. */
+export interface Destination {
   readonly remote: Remote;
   readonly tls: ClientTls;
+}
+
+export interface GatehouseDialerParts {
+  readonly first: Destination;
+  /** The same gatehouse as this home knows it now. @throws GatehouseError when it does not any more */
+  readonly again: () => Promise<Destination>;
   readonly tickets: Tickets;
   readonly clock: Clock;
   readonly random: Random;
@@ -18,19 +25,26 @@ export interface GatehouseDialerParts {
 /** Makes QUIC connections to a gatehouse that this device is paired with, and keeps the tickets that come of them. */
 export class GatehouseDialer implements Dialer {
   readonly #parts: GatehouseDialerParts;
+  #destination: Destination;
+  #isFirst = true;
 
   constructor(parts: GatehouseDialerParts) {
     this.#parts = parts;
+    this.#destination = parts.first;
   }
 
   async resumption(wanted: "ticket" | "no-ticket"): Promise<Resumption> {
-    const { tickets, remote } = this.#parts;
+    const { tickets } = this.#parts;
+    if (!this.#isFirst) this.#destination = await this.#parts.again();
+    this.#isFirst = false;
+    const { remote } = this.#destination;
     if (wanted === "ticket") return await tickets.take(remote);
     return { session: undefined, rttMs: tickets.rttMs(remote.gatehouseId) };
   }
 
   async dial({ resumption, timeoutMs, signal, onMoveOn }: DialOptions): Promise<QuicClientConnection> {
-    const { remote, tls, tickets, clock, random, logger } = this.#parts;
+    const { tickets, clock, random, logger } = this.#parts;
+    const { remote, tls } = this.#destination;
     const { gatehouseId, caCertificates } = remote;
     let quic: QuicClientConnection | undefined;
     quic = await connectQuic({

@@ -196,6 +196,16 @@ describe("a client that is kept", () => {
     expect(client.handshake.isResumed).toBe(false);
   });
 
+  it("finds its own home's gatehouse where it listens now", async () => {
+    await using yard = await homes.serve("yard");
+    await using client = await connect({ home: homes.home("yard") });
+    await client.call(METHODS.Health.Ping, {});
+    await yard[Symbol.asyncDispose]();
+    await using moved = await homes.serve("yard");
+    expect(moved.ready.quic).not.toBe(yard.ready.quic);
+    await expect(client.call(METHODS.Health.Ping, {})).resolves.toBeDefined();
+  });
+
   it("keeps no ticket from a home that is gone", async () => {
     await homes.pair(hall, "brief");
     const home = homes.home("brief");
