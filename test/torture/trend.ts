@@ -4,15 +4,22 @@ export interface Sample {
   readonly value: number;
 }
 
-/** What the least-squares line through `samples` rises by from the first to the last of them; 0 below two. */
+/**
+ * What the line through `samples` rises by from the first to the last of them; 0 below two. Its slope is the median of
+ * those between any two samples (Theil and Sen), so that a peak, such as a checkpoint's, moves it little.
+ */
 export function rise(samples: readonly Sample[]): number {
-  const count = samples.length;
   const first = samples[0];
   const last = samples.at(-1);
   if (first === undefined || last === undefined || last.atMs === first.atMs) return 0;
-  const meanMs = samples.reduce((sum, { atMs }) => sum + atMs, 0) / count;
-  const mean = samples.reduce((sum, { value }) => sum + value, 0) / count;
-  const above = samples.reduce((sum, { atMs, value }) => sum + (atMs - meanMs) * (value - mean), 0);
-  const below = samples.reduce((sum, { atMs }) => sum + (atMs - meanMs) ** 2, 0);
-  return (above / below) * (last.atMs - first.atMs);
+  const slopes = samples.flatMap((from, index) =>
+    samples.slice(index + 1).map((to) => (to.value - from.value) / (to.atMs - from.atMs)),
+  );
+  return median(slopes) * (last.atMs - first.atMs);
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = (sorted.length - 1) / 2;
+  return ((sorted[Math.floor(middle)] ?? 0) + (sorted[Math.ceil(middle)] ?? 0)) / 2;
 }
