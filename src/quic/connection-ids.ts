@@ -21,6 +21,7 @@ export class ConnectionIds {
   readonly #native: NativeConnection;
   readonly #random: Random;
   readonly #routes: Routes;
+  readonly #issued = new Set<string>();
   #used = 0;
 
   constructor(native: NativeConnection, random: Random, routes: Routes) {
@@ -29,9 +30,16 @@ export class ConnectionIds {
     this.#routes = routes;
   }
 
-  /** The peer came by an id of its stock. */
-  usedOne(): void {
+  /** The peer came from a new address with `datagram`: by an id of its stock, or by one that it used before. */
+  arrived(datagram: Buffer): void {
+    const id = datagram.toString("latin1", 1, 1 + CONNECTION_ID_BYTES);
+    if (this.#issued.delete(id)) this.#used += 1;
+  }
+
+  /** One more than the stock, for a path of this side's making. */
+  issueOne(): void {
     this.#used += 1;
+    this.refill();
   }
 
   /** Fills the stock as far as the peer holds it (RFC 9000 §18.2). After the handshake, and after each move. */
@@ -40,6 +48,7 @@ export class ConnectionIds {
     while (native.activeSourceCids() < STOCK + this.#used && native.sourceCidsLeft() > 0) {
       const id = this.#random.bytes(CONNECTION_ID_BYTES);
       native.newSourceCid(Buffer.from(id), this.#resetToken(), false);
+      this.#issued.add(Buffer.from(id).toString("latin1"));
       this.#routes.add(id);
     }
   }

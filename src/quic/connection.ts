@@ -94,6 +94,7 @@ export class QuicConnection {
       ids: this.#ids,
       remote,
       writer: this.#writer,
+      clock,
       schedule: () => schedule(this),
     });
     this.#wantsSession = options.onSession !== undefined;
@@ -124,6 +125,11 @@ export class QuicConnection {
 
   get isOpen(): boolean {
     return this.#state.kind === "open";
+  }
+
+  /** The peer was let in once, be it by early data. */
+  get wasAdmitted(): boolean {
+    return this.#handshake !== undefined;
   }
 
   /** The handshake is complete: nothing that comes now is a replay. */
@@ -180,7 +186,7 @@ export class QuicConnection {
   /** A new stream of ours; what is written waits where the peer's stream credit is used up. */
   openStream(): QuicStream {
     if (this.#state.kind === "closed") return this.#streams.openDead(this.#state.error);
-    this.#keepAlive?.start();
+    this.#keepAlive?.touch();
     return this.#streams.open();
   }
 
@@ -194,6 +200,8 @@ export class QuicConnection {
   /** Ends the connection with an application code; `reason` is read by the peer's user. Idempotent. */
   close(cause: CloseCause, reason = ""): void {
     if (this.#state.kind === "closed") return;
+    // The library drops what it has not sent: the end of the handshake, without which the peer would wait for us.
+    if (this.#state.kind === "open" && !this.#isGone) this.#writer.flush();
     this.#closeNative(cause, reason);
     this.#fail(new GatehouseError("quic.closed", "this side closed the connection"));
     this.#options.schedule(this);
@@ -211,6 +219,10 @@ export class QuicConnection {
     else this.#gate.receive(datagram);
     if (!isHandshake && this.#isEstablished && !this.#flights.isOver) this.#flights.confirmed();
     this.#packetsSinceDrain += 1;
+    if (!isKnownPath && !isHandshake && this.#isEstablished) {
+      this.#ids.arrived(datagram);
+      this.#ids.refill();
+    }
     if (!isKnownPath || this.#packetsSinceDrain >= PACKETS_PER_DRAIN) this.#drainEvents();
   }
 
@@ -227,6 +239,7 @@ export class QuicConnection {
     if (this.#isGone) return;
     const mayWrite = this.#gate.isOpen || this.isEarly;
     if (mayWrite && this.#state.kind !== "closed") this.#streams.flush();
+    this.paths.flushLeft();
     const waitMs = this.#writer.flush();
     if (!this.#gate.isOpen) this.#gate.look();
     if (waitMs === NEXT_TURN_MS) setImmediate(() => this.#options.schedule(this));
@@ -262,7 +275,7 @@ export class QuicConnection {
       schedule(this);
     };
     const isNeeded = (): boolean => this.#state.kind !== "closed" && this.streamCount > 0;
-    return new KeepAlive({ clock, intervalMs: keepAliveMs, isNeeded, send });
+    return new KeepAlive({ clock, intervalMs: keepAliveMs, rttMs: () => this.rttMs, isNeeded, send });
   }
 
   #isRepeat(datagram: Buffer): boolean {
@@ -291,7 +304,9 @@ export class QuicConnection {
   #readStreams(): void {
     const isEarly = this.#hasFedEarly;
     this.#hasFedEarly = false;
+    const before = this.#streams.deliveredBytes;
     this.#streams.read(isEarly);
+    if (this.#streams.deliveredBytes > before) this.#keepAlive?.touch();
   }
 
   #tryAdmit(): boolean {
@@ -391,6 +406,7 @@ export class QuicConnection {
     this.#state = { kind: "closed", error };
     this.#keepAlive?.[Symbol.dispose]();
     this.#flights[Symbol.dispose]();
+    this.paths[Symbol.dispose]();
     this.#streams.lost(error);
     this.#settleOpened?.reject(error);
     this.#settleClosed(error);
@@ -415,7 +431,9 @@ export class QuicConnection {
     if (this.#isGone) return;
     this.#options.handling?.(this);
     try {
-      if ((this.#native.timeout() ?? 1) <= 0) this.#native.onTimeout();
+      if ((this.#native.timeout() ?? 1) <= 0) {
+        this.#native.onTimeout();
+      }
       this.#drainEvents();
       this.#options.schedule(this);
     } catch (failure) {

@@ -17,8 +17,8 @@ const AMPLIFICATION_MAX = 3;
 const FIRST_FLIGHT_DELAYS_MS = [40, 120, 280, 600] as const;
 /** The same for a path whose round-trip time is remembered, in round trips; twice as patient each time. */
 const FIRST_FLIGHT_ROUND_TRIPS = [1.25, 3.5, 8, 17] as const;
-/** After the second flight, in round trips: this side has a sample by then. */
-const SECOND_FLIGHT_ROUND_TRIPS = [1.5, 3.75] as const;
+/** After the second flight, in round trips: how long the answer to the last repeat took, at most one too few. */
+const SECOND_FLIGHT_ROUND_TRIPS = [1.5, 3.75, 8, 17] as const;
 const REPEAT_DELAY_MS_MIN = 10;
 /** A client that has not heard the server's last flight by then is left to the library's timers. */
 const SECOND_FLIGHT_KEPT_MS = 1_500;
@@ -81,14 +81,15 @@ export class ClientFlights implements HandshakeFlights {
   readonly isBlocked = false;
   readonly #options: ClientFlightsOptions;
   readonly #flight = new Flight();
-  readonly #startedMs: number;
+  /** When the flight was sent, or sent again. */
+  #sentMs: number;
   #timers: Disposable[] = [];
   #stage: "first" | "second" | "over" = "first";
   repeats = 0;
 
   constructor(options: ClientFlightsOptions) {
     this.#options = options;
-    this.#startedMs = options.clock.monotonicMs();
+    this.#sentMs = options.clock.monotonicMs();
     const { rttMs } = options;
     this.#schedule(
       rttMs === undefined
@@ -118,7 +119,7 @@ export class ClientFlights implements HandshakeFlights {
     this.#stage = "second";
     this.#stop();
     this.#flight.forget();
-    const rttMs = this.#options.rttMs ?? this.#options.clock.monotonicMs() - this.#startedMs;
+    const rttMs = this.#options.rttMs ?? this.#options.clock.monotonicMs() - this.#sentMs;
     this.#schedule(SECOND_FLIGHT_ROUND_TRIPS.map((roundTrips) => roundTrips * rttMs));
   }
 
@@ -136,6 +137,7 @@ export class ClientFlights implements HandshakeFlights {
   #schedule(delaysMs: readonly number[]): void {
     this.#timers = delaysMs.map((delayMs) =>
       this.#options.clock.setTimer(Math.max(REPEAT_DELAY_MS_MIN, delayMs), () => {
+        this.#sentMs = this.#options.clock.monotonicMs();
         this.repeats += this.#flight.repeat(this.#options.send);
       }),
     );

@@ -8,6 +8,12 @@ import type { Pacer } from "./pacer.ts";
 const PACKETS_PER_FLUSH = 64;
 const DONE = Number.POSITIVE_INFINITY;
 
+/** The two ends of a path that was in use. */
+export interface LeftPath {
+  readonly local: SocketAddress;
+  readonly remote: SocketAddress;
+}
+
 export interface PacketWriterOptions {
   readonly native: NativeConnection;
   readonly socket: DatagramSocket;
@@ -52,6 +58,24 @@ export class PacketWriter {
     return 0;
   }
 
+  /**
+   * Sends what the library has for a path that was left, by the one in use. The library retransmits two packets of such a
+   * path and waits for ever to hear of the others, because nothing that is acknowledged later was sent on it: a probe of
+   * its own, which arrives by another way, tells it all.
+   */
+  flushLeft({ local, remote }: LeftPath, to: SocketAddress, from: SocketAddress): void {
+    const socket = this.#socketOf(from);
+    for (let sent = 0; sent < PACKETS_PER_FLUSH && socket?.isCongested === false; sent += 1) {
+      const buffer = socket.acquire();
+      const packet = this.#next(buffer, { local, remote });
+      if (packet === null) {
+        socket.release(buffer);
+        return;
+      }
+      socket.send(buffer, packet[0], to);
+    }
+  }
+
   /** A copy of an earlier datagram. */
   sendCopy(datagram: Uint8Array, to: SocketAddress): void {
     const [socket] = this.#sockets;
@@ -94,9 +118,10 @@ export class PacketWriter {
     return this.#sockets.find(({ address }) => address.port === local.port && address.host === local.host);
   }
 
-  #next(buffer: Buffer): ReturnType<NativeConnection["send"]> {
+  #next(buffer: Buffer, left?: LeftPath): ReturnType<NativeConnection["send"]> {
+    const { native } = this.#options;
     try {
-      return this.#options.native.send(buffer);
+      return left === undefined ? native.send(buffer) : native.sendOnPath(buffer, left.local, left.remote);
     } catch {
       return null;
     }

@@ -1,9 +1,15 @@
+import type { Clock } from "../core/index.ts";
 import type { SocketAddress } from "./address.ts";
 import type { ConnectionIds } from "./connection-ids.ts";
 import type { NativeConnection } from "./native.ts";
 import type { DatagramSocket } from "./network.ts";
 import type { PathRate } from "./pacer.ts";
-import type { PacketWriter } from "./packet-writer.ts";
+import type { LeftPath, PacketWriter } from "./packet-writer.ts";
+
+/** When a path that was left is probed: at once, and again in case the probe is lost. */
+const LEFT_PROBES_MS = [0, 60, 250, 1_000] as const;
+const LEFT_KEPT_MS = 10_000;
+const LEFT_MAX = 16;
 
 /** Waits for the news of one path. */
 interface Watch {
@@ -16,6 +22,7 @@ export interface PathsOptions {
   readonly ids: ConnectionIds;
   readonly writer: PacketWriter;
   readonly remote: SocketAddress;
+  readonly clock: Clock;
   /** Asks for a flush of the connection. */
   readonly schedule: () => void;
 }
@@ -24,13 +31,16 @@ export interface PathsOptions {
  * The paths of one connection (RFC 9000 §9), as the library tells of them. Its queue of events has no bound of its own, so
  * it has to be drained.
  */
-export class Paths {
+export class Paths implements Disposable {
   readonly #options: PathsOptions;
   readonly #native: NativeConnection;
   readonly #watches = new Set<Watch>();
   #remote: SocketAddress;
   #count = 1;
   #moves = 0;
+  /** Paths that were in use lately, the newest last. */
+  #left: (LeftPath & { readonly atMs: number })[] = [];
+  readonly #probes = new Set<Disposable>();
 
   constructor(options: PathsOptions) {
     this.#options = options;
@@ -75,8 +85,10 @@ export class Paths {
    */
   startMove(socket: DatagramSocket, mode: "validated" | "at-once", moved: () => void): boolean {
     const { address } = socket;
+    // The new path takes one of ours, and those in stock may be gone: the peer takes one for each address it has seen.
+    this.#options.ids.issueOne();
     try {
-      if (mode === "at-once") this.#native.migrate(address, this.#remote);
+      if (mode === "at-once") this.#migrate(address);
       else this.#native.probePath(address, this.#remote);
     } catch {
       return false;
@@ -91,12 +103,7 @@ export class Paths {
 
   /** Challenges a path that is being tried once more: the library waits long for a lost challenge. */
   probeAgain(socket: DatagramSocket): void {
-    try {
-      this.#native.probePath(socket.address, this.#remote);
-    } catch {
-      // The path is validated, or given up.
-    }
-    this.#options.schedule();
+    this.#probe(socket.address, this.#remote);
   }
 
   /** A path that was left, or did not work: its socket is the caller's again. */
@@ -105,29 +112,62 @@ export class Paths {
   }
 
   drain(): void {
-    // A new path and a reused id come in one pair: the path was reached without taking an id from the stock.
-    let reused = 0;
-    let opened = 0;
     // The declared type leaves out the `null` that ends the queue.
     for (
       let event: unknown = this.#native.pathEventNext();
       isPathEvent(event);
       event = this.#native.pathEventNext()
     ) {
-      if (event.type === "New") opened += 1;
-      else if (event.type === "ReusedSourceConnectionId") reused += 1;
+      if (event.type === "New") this.#count += 1;
       else if (event.type === "PeerMigrated") this.#moved();
       else if (event.type === "Validated" && event.local !== undefined) this.#validated(event.local);
     }
-    this.#count += opened;
-    for (let used = reused; used < opened; used += 1) this.#options.ids.usedOne();
     this.#options.ids.drainRetired();
-    if (opened > reused) this.#options.ids.refill();
+  }
+
+  /** What was lost on paths that were left is asked for by the one in use. With every flush. */
+  flushLeft(): void {
+    if (this.#left.length === 0) return;
+    const nowMs = this.#options.clock.monotonicMs();
+    this.#left = this.#left.filter(({ atMs }) => nowMs - atMs < LEFT_KEPT_MS);
+    const { local } = this;
+    if (local === undefined) return;
+    for (const path of this.#left) this.#options.writer.flushLeft(path, this.#remote, local);
+  }
+
+  [Symbol.dispose](): void {
+    for (const probe of this.#probes) probe[Symbol.dispose]();
+    this.#probes.clear();
+  }
+
+  #leave(path: LeftPath): void {
+    const { clock } = this.#options;
+    this.#left.push({ ...path, atMs: clock.monotonicMs() });
+    if (this.#left.length > LEFT_MAX) this.#left.shift();
+    for (const delayMs of LEFT_PROBES_MS) {
+      const probe = clock.setTimer(delayMs, () => {
+        this.#probes.delete(probe);
+        this.#probe(path.local, path.remote);
+      });
+      this.#probes.add(probe);
+    }
+  }
+
+  #probe(local: SocketAddress, remote: SocketAddress): void {
+    try {
+      this.#native.probePath(local, remote);
+    } catch {
+      // The library has let go of the path, or the connection is closing.
+    }
+    this.#options.schedule();
   }
 
   #moved(): void {
     this.#moves += 1;
-    this.#remote = this.#native.pathStats().find(({ active }) => active)?.peerHost ?? this.#remote;
+    const active = this.#native.pathStats().find((path) => path.active);
+    if (active === undefined) return;
+    this.#leave({ local: active.localHost, remote: this.#remote });
+    this.#remote = active.peerHost;
   }
 
   #validated(local: SocketAddress): void {
@@ -138,9 +178,15 @@ export class Paths {
     }
   }
 
+  #migrate(to: SocketAddress): void {
+    const { local } = this;
+    this.#native.migrate(to, this.#remote);
+    if (local !== undefined) this.#leave({ local, remote: this.#remote });
+  }
+
   #switchTo(local: SocketAddress, moved: () => void): void {
     try {
-      this.#native.migrate(local, this.#remote);
+      this.#migrate(local);
       moved();
       this.#options.schedule();
     } catch {

@@ -410,10 +410,11 @@ export class QuicServer implements AsyncDisposable {
     const entry = this.#entries.get(connection);
     if (entry === undefined) return;
     const { hasHeard } = connection;
-    if (entry.isHalfOpen && hasHeard) this.#counters.failedHandshakes += 1;
+    if (entry.isHalfOpen && hasHeard && !connection.wasAdmitted) this.#counters.failedHandshakes += 1;
     this.#counters.repeats += connection.repeats;
     this.#counters.pathMoves += connection.paths.moves;
-    this.#settle(entry, "failed");
+    // Whoever was let in by a ticket and left at once has failed at nothing.
+    this.#settle(entry, connection.wasAdmitted ? "done" : "failed");
     this.#entries.delete(connection);
     for (const id of entry.ids) this.#routes.delete(id);
     // A forger must not be able to keep out whose first id it has seen.

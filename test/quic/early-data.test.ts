@@ -63,6 +63,19 @@ describe("a resumed connection", () => {
     expect(door.counters).toMatchObject({ earlyData: 1, refused: 1 });
   });
 
+  it("leaves nothing half-open behind when its client leaves with the first answer", async () => {
+    await using door = await endpoints.listen();
+    const tls = await endpoints.tls();
+    for (let time = 0; time < 10; time += 1) {
+      const session = await endpoints.ticket(door.address, tls);
+      await using client = await endpoints.dial(door.address, { tls, session });
+      await roundTrip(client, hello);
+    }
+    await until(() => door.halfOpenCount === 0);
+    expect(door.halfOpenCount).toBe(0);
+    expect(door.counters).toMatchObject({ failedHandshakes: 0, earlyData: 10, retries: 0 });
+  });
+
   it("is refused when its device lost its place between its early data and the end of its handshake", async () => {
     const { admission } = recording();
     const error = new GatehouseError("device.revoked", "this device was revoked");

@@ -378,7 +378,8 @@ describe("garbage at the port", () => {
     }
     await using client = await dial(endpoint);
     expect(await roundTrip(client, Buffer.from("x"))).toEqual(Buffer.from("x"));
-    expect(endpoint.counters).toMatchObject({ accepted: 2, malformed: 1, retries: 64, overLimit: 0 });
+    expect(endpoint.counters).toMatchObject({ accepted: 2, malformed: 1, overLimit: 0 });
+    expect(endpoint.counters.retries).toBeGreaterThanOrEqual(64);
     expect(endpoint.connectionCount).toBe(1);
   });
 

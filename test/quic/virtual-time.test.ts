@@ -273,6 +273,8 @@ describe("the limits of the door", () => {
     world.network.quality = { lossRate: 0, delayMs: 10 };
     const client = await world.dial(500);
     expect(client && (await world.call(client, "hello"))).toBe("hello");
-    expect(world.server.counters.retries).toBe(1);
+    // More than one where the first answer comes just when the question is repeated.
+    expect(world.server.counters.retries).toBeGreaterThan(0);
+    expect(world.server.counters).toMatchObject({ accepted: 2, admitted: 1 });
   });
 });

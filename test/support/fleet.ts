@@ -5,7 +5,7 @@ import type { Install } from "./gatehouse-process.ts";
 
 /** Answers the homes, in order; they lie in the install's own directory and go with it. */
 export async function pairFleet(
-  gatehouse: Install,
+  gatehouse: Pick<Install, "home" | "root">,
   address: string,
   names: readonly string[],
 ): Promise<readonly string[]> {
