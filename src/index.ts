@@ -5,11 +5,13 @@ export {
   connect,
   Device,
   type DeviceConnectOptions,
+  type HandshakeFacts,
   type Joined,
   type JoinOptions,
   joinGatehouse,
   METHODS,
   type Remote,
   Remotes,
+  type ResumptionMode,
 } from "./client/index.ts";
 export { type ErrorCode, GatehouseError, isGatehouseError } from "./core/index.ts";

@@ -103,9 +103,9 @@ export class Lane {
     return this.connection.openStream();
   }
 
-  /** A call goes in early data once. */
-  mayTakeEarly(call: PendingCall): boolean {
-    return call.attempts === 1 && this.early.size < LIMITS.callsPerConnection;
+  /** Once for each call: what was refused as too early would be again. */
+  mayTakeEarly({ attempts }: PendingCall): boolean {
+    return this.connection.isEarly && attempts === 1 && this.early.size < LIMITS.callsPerConnection;
   }
 
   openEarly(call: PendingCall): CallStream {

@@ -5,19 +5,13 @@
  * early data; the others wait. A connection that the gatehouse wants replaced is replaced while its calls end; one that is
  * lost is made anew by the next call, and the calls it took along are sent again, once, under their request ids.
  */
-import { type Clock, GatehouseError, LIMITS, type Random } from "../core/index.ts";
+import { type Clock, LIMITS, type Random } from "../core/index.ts";
 import type { CallStream, MayRepeat, OpenStream, PendingCall } from "../rpc/index.ts";
 import { Backoff } from "./backoff.ts";
 import { type Dialer, type HandshakeFacts, Lane, type MoveOn } from "./lane.ts";
+import { closedHere, isLost, isPassing, isUnsure } from "./link-failures.ts";
 import { pause } from "./pause.ts";
 import type { Resumption } from "./tickets.ts";
-
-/** How a connection ends without the gatehouse having judged anything. */
-const LOST: ReadonlySet<string> = new Set(["quic.closed", "quic.timed-out", "rpc.draining"]);
-/** What passes by itself when the gatehouse is started again, or the network comes back. */
-const PASSING: ReadonlySet<string> = new Set([...LOST, "quic.unreachable"]);
-/** What a resumed handshake may fail with though one with certificates would do, or would say better why not. */
-const UNSURE: ReadonlySet<string> = new Set(["quic.closed", "quic.wrong-server", "quic.not-admitted"]);
 
 /** An early call that was taken has its answer on the way when the handshake is over. */
 const EARLY_GRACE_MS = 50;
@@ -126,8 +120,8 @@ export class Link implements AsyncDisposable {
       return call.attempts < DRAINED_ATTEMPTS_MAX;
     }
     // A connection that was worn out and not left in time ends as one that is too much.
-    const isLost = LOST.has(failure.code) || (lane.isWornOut && failure.code === "quic.limit");
-    if (!isLost || this.#repeated.has(call)) return false;
+    const isWorn = lane.isWornOut && failure.code === "quic.limit";
+    if (!(isLost(failure) || isWorn) || this.#repeated.has(call)) return false;
     this.#repeated.add(call);
     return true;
   };
@@ -150,11 +144,8 @@ export class Link implements AsyncDisposable {
     const lane = this.#lane;
     if (lane === undefined || (lane.isReady && !lane.connection.isOpen))
       return this.#openAnew(call, mayBeEarly);
-    // What was refused as too early once would be again.
-    const isEarly = !lane.isReady && mayBeEarly && lane.connection.isEarly && lane.mayTakeEarly(call);
-    if (lane.isReady || isEarly) {
-      return isEarly ? lane.openEarly(call) : lane.open(call);
-    }
+    if (lane.isReady) return lane.open(call);
+    if (mayBeEarly && lane.mayTakeEarly(call)) return lane.openEarly(call);
     return this.#openWhenReady(lane, call, mayBeEarly);
   }
 
@@ -162,7 +153,7 @@ export class Link implements AsyncDisposable {
     try {
       await lane.ready;
     } catch (failure) {
-      if (!(failure instanceof GatehouseError) || !this.#givesUpOn(lane, failure)) throw failure;
+      if (!this.#givesUpOn(lane, failure)) throw failure;
     }
     if (call.isOver) throw closedHere();
     return await this.#openSlowly(call, mayBeEarly);
@@ -198,8 +189,7 @@ export class Link implements AsyncDisposable {
       } catch (failure) {
         last = failure;
         this.#backoff.failed();
-        const isPassing = failure instanceof GatehouseError && PASSING.has(failure.code);
-        if (!isPassing || !this.#wasOpen) throw this.#gone.signal.aborted ? closedHere() : failure;
+        if (!isPassing(failure) || !this.#wasOpen) throw this.#gone.signal.aborted ? closedHere() : failure;
       }
     }
   }
@@ -222,8 +212,7 @@ export class Link implements AsyncDisposable {
       return await this.#dialOnce(resumption, timeoutMs, signal);
     } catch (failure) {
       const leftMs = endsMs - clock.monotonicMs();
-      const isUnsure = failure instanceof GatehouseError && UNSURE.has(failure.code);
-      if (resumption.session === undefined || !isUnsure || leftMs <= 0) throw failure;
+      if (resumption.session === undefined || !isUnsure(failure) || leftMs <= 0) throw failure;
       return await this.#dialOnce({ ...resumption, session: undefined }, leftMs, signal);
     }
   }
@@ -306,10 +295,10 @@ export class Link implements AsyncDisposable {
   }
 
   /** Whether calls may hope for another connection after one whose handshake has failed; then it is dropped. */
-  #givesUpOn(lane: Lane, { code }: GatehouseError): boolean {
+  #givesUpOn(lane: Lane, failure: unknown): boolean {
     if (this.#gone.signal.aborted) return false;
-    const isPassing = this.#wasOpen && PASSING.has(code);
-    if (!isPassing && !(lane.hadTicket && UNSURE.has(code))) return false;
+    const mayComeBack = this.#wasOpen && isPassing(failure);
+    if (!mayComeBack && !(lane.hadTicket && isUnsure(failure))) return false;
     this.#distrustsTickets ||= lane.hadTicket;
     this.#drop(lane);
     return true;
@@ -414,8 +403,4 @@ export class Link implements AsyncDisposable {
     });
     this.#timers.add(timer);
   }
-}
-
-function closedHere(): GatehouseError<"quic.closed"> {
-  return new GatehouseError("quic.closed", "this side closed the connection");
 }
