@@ -92,6 +92,7 @@ export class QuicConnection {
     this.paths = new Paths({
       native,
       ids: this.#ids,
+      local: socket.address,
       remote,
       writer: this.#writer,
       clock,
@@ -433,6 +434,7 @@ export class QuicConnection {
     try {
       if ((this.#native.timeout() ?? 1) <= 0) {
         this.#native.onTimeout();
+        this.paths.timerFired();
       }
       this.#drainEvents();
       this.#options.schedule(this);

@@ -1,5 +1,6 @@
 import type { SocketAddress } from "./address.ts";
 import type { HandshakeFlights } from "./handshake-flights.ts";
+import type { PathEnds } from "./left-paths.ts";
 import type { NativeConnection } from "./native.ts";
 import type { DatagramSocket } from "./network.ts";
 import type { Pacer } from "./pacer.ts";
@@ -7,12 +8,6 @@ import type { Pacer } from "./pacer.ts";
 /** Packets sent in one flush before other connections get their turn. */
 const PACKETS_PER_FLUSH = 64;
 const DONE = Number.POSITIVE_INFINITY;
-
-/** The two ends of a path that was in use. */
-export interface LeftPath {
-  readonly local: SocketAddress;
-  readonly remote: SocketAddress;
-}
 
 export interface PacketWriterOptions {
   readonly native: NativeConnection;
@@ -58,21 +53,17 @@ export class PacketWriter {
     return 0;
   }
 
-  /**
-   * Sends what the library has for a path that was left, by the one in use. The library retransmits two packets of such a
-   * path and waits for ever to hear of the others, because nothing that is acknowledged later was sent on it: a probe of
-   * its own, which arrives by another way, tells it all.
-   */
-  flushLeft({ local, remote }: LeftPath, to: SocketAddress, from: SocketAddress): void {
-    const socket = this.#socketOf(from);
+  /** Sends what the library has for the path `left`, by the one in use. */
+  flushLeft(left: PathEnds, active: PathEnds): void {
+    const socket = this.#socketOf(active.local);
     for (let sent = 0; sent < PACKETS_PER_FLUSH && socket?.isCongested === false; sent += 1) {
       const buffer = socket.acquire();
-      const packet = this.#next(buffer, { local, remote });
+      const packet = this.#next(buffer, left);
       if (packet === null) {
         socket.release(buffer);
         return;
       }
-      socket.send(buffer, packet[0], to);
+      socket.send(buffer, packet[0], active.remote);
     }
   }
 
@@ -118,7 +109,7 @@ export class PacketWriter {
     return this.#sockets.find(({ address }) => address.port === local.port && address.host === local.host);
   }
 
-  #next(buffer: Buffer, left?: LeftPath): ReturnType<NativeConnection["send"]> {
+  #next(buffer: Buffer, left?: PathEnds): ReturnType<NativeConnection["send"]> {
     const { native } = this.#options;
     try {
       return left === undefined ? native.send(buffer) : native.sendOnPath(buffer, left.local, left.remote);

@@ -1,15 +1,11 @@
 import type { Clock } from "../core/index.ts";
 import type { SocketAddress } from "./address.ts";
 import type { ConnectionIds } from "./connection-ids.ts";
+import { LeftPaths, type PathEnds } from "./left-paths.ts";
 import type { NativeConnection } from "./native.ts";
 import type { DatagramSocket } from "./network.ts";
 import type { PathRate } from "./pacer.ts";
-import type { LeftPath, PacketWriter } from "./packet-writer.ts";
-
-/** When a path that was left is probed: at once, and again in case the probe is lost. */
-const LEFT_PROBES_MS = [0, 60, 250, 1_000] as const;
-const LEFT_KEPT_MS = 10_000;
-const LEFT_MAX = 16;
+import type { PacketWriter } from "./packet-writer.ts";
 
 /** Waits for the news of one path. */
 interface Watch {
@@ -21,6 +17,7 @@ export interface PathsOptions {
   readonly native: NativeConnection;
   readonly ids: ConnectionIds;
   readonly writer: PacketWriter;
+  readonly local: SocketAddress;
   readonly remote: SocketAddress;
   readonly clock: Clock;
   /** Asks for a flush of the connection. */
@@ -35,17 +32,16 @@ export class Paths implements Disposable {
   readonly #options: PathsOptions;
   readonly #native: NativeConnection;
   readonly #watches = new Set<Watch>();
+  readonly #left: LeftPaths;
   #remote: SocketAddress;
   #count = 1;
   #moves = 0;
-  /** Paths that were in use lately, the newest last. */
-  #left: (LeftPath & { readonly atMs: number })[] = [];
-  readonly #probes = new Set<Disposable>();
 
   constructor(options: PathsOptions) {
     this.#options = options;
     this.#native = options.native;
     this.#remote = options.remote;
+    this.#left = new LeftPaths(options, { local: options.local, remote: options.remote });
   }
 
   /** The peer's address on the path in use. */
@@ -103,7 +99,12 @@ export class Paths implements Disposable {
 
   /** Challenges a path that is being tried once more: the library waits long for a lost challenge. */
   probeAgain(socket: DatagramSocket): void {
-    this.#probe(socket.address, this.#remote);
+    try {
+      this.#native.probePath(socket.address, this.#remote);
+    } catch {
+      // The path is validated, or given up.
+    }
+    this.#options.schedule();
   }
 
   /** A path that was left, or did not work: its socket is the caller's again. */
@@ -118,56 +119,43 @@ export class Paths implements Disposable {
       isPathEvent(event);
       event = this.#native.pathEventNext()
     ) {
-      if (event.type === "New") this.#count += 1;
+      if (event.type === "New") this.#opened(event);
       else if (event.type === "PeerMigrated") this.#moved();
       else if (event.type === "Validated" && event.local !== undefined) this.#validated(event.local);
     }
     this.#options.ids.drainRetired();
   }
 
-  /** What was lost on paths that were left is asked for by the one in use. With every flush. */
+  /** Writes what there is for paths that were left. With every flush of the connection. */
   flushLeft(): void {
-    if (this.#left.length === 0) return;
-    const nowMs = this.#options.clock.monotonicMs();
-    this.#left = this.#left.filter(({ atMs }) => nowMs - atMs < LEFT_KEPT_MS);
-    const { local } = this;
-    if (local === undefined) return;
-    for (const path of this.#left) this.#options.writer.flushLeft(path, this.#remote, local);
+    this.#left.flush(() => this.#active());
+  }
+
+  /** The library's timers have run. */
+  timerFired(): void {
+    this.#left.timerFired();
   }
 
   [Symbol.dispose](): void {
-    for (const probe of this.#probes) probe[Symbol.dispose]();
-    this.#probes.clear();
+    this.#left[Symbol.dispose]();
   }
 
-  #leave(path: LeftPath): void {
-    const { clock } = this.#options;
-    this.#left.push({ ...path, atMs: clock.monotonicMs() });
-    if (this.#left.length > LEFT_MAX) this.#left.shift();
-    for (const delayMs of LEFT_PROBES_MS) {
-      const probe = clock.setTimer(delayMs, () => {
-        this.#probes.delete(probe);
-        this.#probe(path.local, path.remote);
-      });
-      this.#probes.add(probe);
-    }
+  #active(): PathEnds | undefined {
+    const active = this.#native.pathStats().find((path) => path.active);
+    return active === undefined ? undefined : { local: active.localHost, remote: active.peerHost };
   }
 
-  #probe(local: SocketAddress, remote: SocketAddress): void {
-    try {
-      this.#native.probePath(local, remote);
-    } catch {
-      // The library has let go of the path, or the connection is closing.
-    }
-    this.#options.schedule();
+  #opened({ local, peer }: PathEvent): void {
+    this.#count += 1;
+    if (local !== undefined && peer !== undefined) this.#left.seen({ local, remote: peer });
   }
 
   #moved(): void {
     this.#moves += 1;
-    const active = this.#native.pathStats().find((path) => path.active);
+    const active = this.#active();
     if (active === undefined) return;
-    this.#leave({ local: active.localHost, remote: this.#remote });
-    this.#remote = active.peerHost;
+    this.#remote = active.remote;
+    this.#left.movedTo(active);
   }
 
   #validated(local: SocketAddress): void {
@@ -179,9 +167,10 @@ export class Paths implements Disposable {
   }
 
   #migrate(to: SocketAddress): void {
-    const { local } = this;
+    const ends = { local: to, remote: this.#remote };
     this.#native.migrate(to, this.#remote);
-    if (local !== undefined) this.#leave({ local, remote: this.#remote });
+    this.#left.seen(ends);
+    this.#left.movedTo(ends);
   }
 
   #switchTo(local: SocketAddress, moved: () => void): void {
@@ -195,6 +184,12 @@ export class Paths implements Disposable {
   }
 }
 
-function isPathEvent(value: unknown): value is { readonly type: string; readonly local?: SocketAddress } {
+interface PathEvent {
+  readonly type: string;
+  readonly local?: SocketAddress;
+  readonly peer?: SocketAddress;
+}
+
+function isPathEvent(value: unknown): value is PathEvent {
   return typeof value === "object" && value !== null && "type" in value;
 }
