@@ -119,7 +119,7 @@ export class QuicServer implements AsyncDisposable {
   /** When the connection of that first id ended. */
   readonly #endedIds = new Map<string, number>();
   #listeners: Listeners | undefined;
-  #pairing: NativeConfig | undefined;
+  #pairing: (() => NativeConfig) | undefined;
   #isClosing = false;
 
   private constructor(options: QuicServerOptions, quiche: Quiche) {
@@ -183,11 +183,13 @@ export class QuicServer implements AsyncDisposable {
    */
   openPairing(alpn: string): Disposable {
     if (this.#pairing !== undefined) throw new TypeError("QuicServer.openPairing: a window is open already");
-    const config = transportConfig(this.#quiche, {
-      ...{ role: "server", identity: this.#options.identity, earlyData: "never" },
-      verification: { kind: "danger-any-key" },
-      alpn: [this.#options.alpn, alpn],
-    });
+    // One for each connection: tickets of this context prove nothing, and with its keys gone nobody can show one.
+    const config = () =>
+      transportConfig(this.#quiche, {
+        ...{ role: "server", identity: this.#options.identity, earlyData: "never" },
+        verification: { kind: "danger-any-key" },
+        alpn: [this.#options.alpn, alpn],
+      });
     this.#pairing = config;
     return {
       [Symbol.dispose]: () => {
@@ -305,7 +307,7 @@ export class QuicServer implements AsyncDisposable {
 
   #accept(header: LongHeader, { id, originalId, source }: Newcomer, { from, socket }: Arrival): Entry {
     const context: TlsContext = this.#pairing === undefined ? "strict" : "pairing";
-    const config = this.#pairing ?? this.#strict;
+    const config = this.#pairing?.() ?? this.#strict;
     const remote = { host: from.host, port: from.port };
     const ids = new Set<string>();
     const connection: QuicConnection = new QuicConnection({
