@@ -126,6 +126,7 @@ async function openRouter(
       quic: () => formatAddress(dialable(server().addresses, "network")),
       activeDevices: () => registry.activeCount,
       quarantinedDevices: () => registry.quarantinedCount,
+      counters: () => ({ ...server().counters }),
       state: () => vault.state,
     },
   });

@@ -31,7 +31,12 @@ export function createRouter(parts: ServiceParts): Router<Peer> {
   const guard = new Guard({ authorizer, audit, clock, subjects: { gatehouseId, findDevice } });
   const earlyData = new EarlyData<Peer>({ clock, ownerOf: ({ deviceId }) => deviceId });
   const router = new Router<Peer>({ clock, log: logger, interceptors: guard.interceptors, earlyData });
-  healthService(router, parts.health);
+  const counters = () => {
+    const { accepted, replayed, full, withSideEffects, withoutRequestId } = earlyData.counts;
+    const early = { earlyAccepted: accepted, earlyReplayed: replayed, earlyUnremembered: full };
+    return { ...parts.health.counters(), ...early, earlyUnfit: withSideEffects + withoutRequestId };
+  };
+  healthService(router, { guard, facts: { ...parts.health, counters } });
   deviceService(router, { guard, devices, clock });
   pairingService(router, parts.windows);
   vaultService(router, { guard, secrets: parts.secrets });

@@ -1,6 +1,7 @@
 import { GatehouseError, LIMITS } from "../core/index.ts";
 import { METHODS } from "../gen/index.ts";
 import type { Router } from "../rpc/index.ts";
+import type { Guard } from "./guard.ts";
 import type { Peer } from "./peer.ts";
 
 export interface HealthFacts {
@@ -12,19 +13,31 @@ export interface HealthFacts {
   readonly quic: () => string;
   readonly activeDevices: () => number;
   readonly quarantinedDevices: () => number;
+  /** What came to the door and what became of it. */
+  readonly counters: () => Readonly<Record<string, number>>;
   readonly state: () => { readonly kind: string; readonly reason?: string };
 }
 
-export function healthService(router: Router<Peer>, facts: HealthFacts): void {
+export interface HealthParts {
+  readonly guard: Guard;
+  readonly facts: HealthFacts;
+}
+
+export function healthService(router: Router<Peer>, { guard, facts }: HealthParts): void {
   const { name, deviceId, fingerprint, version } = facts;
   router.handle(METHODS.Health.Ping, ({ payload }) => {
     if (payload.length <= LIMITS.pingPayloadBytes) return { payload };
     throw new GatehouseError("usage.bad-argument", `a ping carries at most ${LIMITS.pingPayloadBytes} bytes`);
   });
-  router.handle(METHODS.Health.Status, () => {
+  router.handle(METHODS.Health.Status, (_request, context) => {
     const { kind, reason = "" } = facts.state();
     const [devices, quarantinedDevices] = [facts.activeDevices(), facts.quarantinedDevices()];
     const quic = facts.quic();
-    return { name, deviceId, fingerprint, version, state: kind, reason, quic, devices, quarantinedDevices };
+    const mayRead = guard.granted(context).may("audit:read", { kind: "audit-log" });
+    const counters = mayRead
+      ? Object.entries(facts.counters()).map(([name, value]) => ({ name, value }))
+      : [];
+    const identity = { name, deviceId, fingerprint, version };
+    return { ...identity, state: kind, reason, quic, devices, quarantinedDevices, counters };
   });
 }

@@ -72,6 +72,14 @@ describe("Device", () => {
     expect(done.map(({ event }) => event)).toMatchObject([{ action: "device:revoke", resource }]);
   });
 
+  it("shows what came to the door to those who may read the audit log only", async () => {
+    const owner = await world.call("owner", Health.Status, {});
+    expect(Object.fromEntries(owner.counters.map(({ name, value }) => [name, value]))).toEqual({
+      ...{ retries: 7, earlyAccepted: 0, earlyReplayed: 0, earlyUnremembered: 0, earlyUnfit: 0 },
+    });
+    expect((await world.call("phone", Health.Status, {})).counters).toEqual([]);
+  });
+
   it("releases a quarantined device, on record, and leaves others as they are", async () => {
     const { vault, audit } = world.parts;
     const setup = audit.encodeEvent({ action: "test:setup", resource: "-", outcome: "done" });

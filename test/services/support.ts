@@ -95,6 +95,7 @@ export class World implements AsyncDisposable {
         ...{ name: "home", deviceId: gatehouseId, fingerprint: "ab12", version: "1.2.3" },
         ...{ quic: () => "127.0.0.1:7443", activeDevices: () => registry.activeCount },
         quarantinedDevices: () => registry.quarantinedCount,
+        counters: () => ({ retries: 7 }),
         state: () => vault.state,
       },
     };

@@ -11,7 +11,9 @@ export function addStatus({ program, bind }: Commands): void {
       const { name, deviceId, fingerprint, state, reason, quic, devices, quarantinedDevices } = answer;
       const { version } = answer;
       const { wire } = client;
-      return { name, deviceId, fingerprint, state, reason, quic, devices, quarantinedDevices, version, wire };
+      const counters = Object.fromEntries(answer.counters.map((counter) => [counter.name, counter.value]));
+      const identity = { name, deviceId, fingerprint, version, wire };
+      return { ...identity, state, reason, quic, devices, quarantinedDevices, counters };
     });
     context.output.result(status, () =>
       facts(
