@@ -1,6 +1,6 @@
 import type { KeyObject } from "node:crypto";
-import { equalBytes, GatehouseError, hex, type UnixMs, utf8 } from "../core/index.ts";
-import { importTlsPublicKey, verifyP256 } from "../crypto/index.ts";
+import { concat, equalBytes, GatehouseError, hex, LIMITS, type UnixMs, utf8 } from "../core/index.ts";
+import { importTlsPublicKey, sha256, verifyP256 } from "../crypto/index.ts";
 import type { DeviceId } from "../identity/index.ts";
 import { type Certificate, parseCertificate } from "./certificate.ts";
 import { DerReader, element, explicit, implicit, TAG } from "./der.ts";
@@ -68,6 +68,25 @@ function readAuthority(der: Uint8Array): Authority {
   if (names?.isCritical !== true) throw wrongAuthority("it is for all names");
   const keyId = keyIdOf(certificate);
   return { subject, keyId, key, notBefore, notAfter, constraints: hex(names.value) };
+}
+
+/** Digests of leaves whose signature was found good, by authority. */
+const verified = new WeakMap<Authority, Set<string>>();
+
+/**
+ * Whether `authority` signed `leaf`. A device that comes again shows the same certificate, and checking its signature is
+ * most of what admission costs: a good one is remembered. Dates and names are the caller's to look at, each time.
+ */
+export function isSignedByAuthority(leaf: Certificate, authority: Authority): boolean {
+  const digests = verified.get(authority) ?? new Set();
+  verified.set(authority, digests);
+  const digest = hex(sha256(concat(leaf.signed, leaf.algorithm, leaf.signature)));
+  if (digests.has(digest)) return true;
+  if (!isSignedBy(leaf, authority.key)) return false;
+  const [oldest] = digests;
+  if (oldest !== undefined && digests.size >= LIMITS.verifiedSignatures) digests.delete(oldest);
+  digests.add(digest);
+  return true;
 }
 
 /** Whether the P-256 key `key` signed `certificate`. */

@@ -1,7 +1,7 @@
 import { equalBytes, fromUtf8, GatehouseError, hex, type UnixMs } from "../core/index.ts";
 import { sha256 } from "../crypto/index.ts";
 import type { DeviceId } from "../identity/index.ts";
-import { type Authority, authorityKeyIdOf, authorityOf, isSignedBy } from "./authority.ts";
+import { type Authority, authorityKeyIdOf, authorityOf, isSignedByAuthority } from "./authority.ts";
 import { type Certificate, parseCertificate } from "./certificate.ts";
 import { DerReader, implicit, TAG } from "./der.ts";
 import { DER, deviceOfUri, gatehouseHost, type LeafUsage } from "./profile.ts";
@@ -55,7 +55,7 @@ function issuerOf(leaf: Certificate, { caCertificates, gatehouseId }: InspectOpt
   const issuer = caCertificates
     .map((der) => authorityOf(der, gatehouseId))
     .find(({ subject, keyId: own }) => own === keyId && equalBytes(subject, leaf.issuer));
-  if (issuer === undefined || !isSignedBy(leaf, issuer.key)) {
+  if (issuer === undefined || !isSignedByAuthority(leaf, issuer)) {
     throw new GatehouseError("certificate.untrusted", "the certificate was not issued by this gatehouse");
   }
   return issuer;

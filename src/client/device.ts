@@ -84,9 +84,8 @@ export class Device {
    */
   async connect(options: DeviceConnectOptions = {}): Promise<Client> {
     const { clock = systemClock, random = systemRandom, logger = silentLogger, signal } = options;
-    const remote = await this.#resolve(options.on);
     const { idleMs = LIMITS.idleMs } = options;
-    const { tls } = await this.#trustOf(remote, idleMs);
+    const { remote, tls } = await this.#destinationOf(await this.#resolve(options.on), idleMs);
     const tickets = this.#ticketsWith({ clock, random, logger });
     const again = () => this.#lookAgain(remote, idleMs);
     const dialer = new GatehouseDialer({ first: { remote, tls }, again, tickets, clock, random, logger });
@@ -117,8 +116,13 @@ export class Device {
     const isOwn = gatehouseId === this.id;
     const local = isOwn ? await localGatehouse(homeLayout(this.#home), this.#identity) : undefined;
     const remote = local ?? (await Remotes.of(this.#home).resolve(gatehouseId));
-    const { tls } = await this.#trustOf(remote, idleMs);
-    return { remote, tls };
+    return await this.#destinationOf(remote, idleMs);
+  }
+
+  /** With the authorities that were read before: what is known of them is known of these very bytes. */
+  async #destinationOf(remote: Remote, idleMs: number): Promise<Destination> {
+    const { tls, caCertificates } = await this.#trustOf(remote, idleMs);
+    return { remote: { ...remote, caCertificates }, tls };
   }
 
   /** A certificate that was renewed, or another authority, makes a new context. */

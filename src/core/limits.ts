@@ -107,6 +107,8 @@ export const LIMITS = {
   deviceNameBytes: 64,
   devices: 10_000,
 
+  /** Leaves of one authority whose signature need not be checked again. */
+  verifiedSignatures: 1_024,
   certificateLifetimeMs: 30 * 86_400_000,
   certificateBackdateMs: 300_000,
   certificateBytes: 4_096,

@@ -234,10 +234,19 @@ class Dial implements QuicClientConnection {
     try {
       await connection.opened;
       this.#openedMs = clock.monotonicMs();
-      if (connection.isOpen) this.#watch = new NetworkWatch(this.#network, clock, () => this.#follow());
+      if (connection.isOpen) this.#watch = this.#watchNetwork();
     } finally {
       signal?.removeEventListener("abort", cancel);
     }
+  }
+
+  #watchNetwork(): NetworkWatch {
+    return new NetworkWatch({
+      network: this.#network,
+      clock: this.#options.clock,
+      local: () => this.#migration.socket.address.host,
+      changed: () => this.#follow(),
+    });
   }
 
   #follow(): void {
