@@ -84,7 +84,13 @@ export class Link implements AsyncDisposable {
 
   /** Moves the connection in use, if there is one. @throws quic.closed, quic.timed-out, quic.limit */
   async migrate(): Promise<void> {
-    await this.#lane?.dialled.migrate();
+    const lane = this.#lane;
+    try {
+      await lane?.dialled.migrate();
+    } catch (failure) {
+      // A connection that was left meanwhile need not move: its successor was made on the network of now.
+      if (this.#lane === lane) throw failure;
+    }
   }
 
   get rttMs(): number | undefined {

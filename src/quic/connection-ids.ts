@@ -23,6 +23,8 @@ export class ConnectionIds {
   readonly #routes: Routes;
   readonly #issued = new Set<string>();
   #used = 0;
+  /** The beginning of the id that the last packet came by. */
+  #lastSeen = 0;
 
   constructor(native: NativeConnection, random: Random, routes: Routes) {
     this.#native = native;
@@ -30,10 +32,18 @@ export class ConnectionIds {
     this.#routes = routes;
   }
 
-  /** The peer came from a new address with `datagram`: by an id of its stock, or by one that it used before. */
+  /**
+   * A short-header packet came. The peer takes an id of its stock for each address of ours, and of its own, that it
+   * answers to, and says so in no other way.
+   */
   arrived(datagram: Buffer): void {
-    const id = datagram.toString("latin1", 1, 1 + CONNECTION_ID_BYTES);
-    if (this.#issued.delete(id)) this.#used += 1;
+    if (datagram.length < 1 + CONNECTION_ID_BYTES) return;
+    const start = datagram.readInt32LE(1);
+    if (start === this.#lastSeen) return;
+    this.#lastSeen = start;
+    if (!this.#issued.delete(datagram.toString("latin1", 1, 1 + CONNECTION_ID_BYTES))) return;
+    this.#used += 1;
+    this.refill();
   }
 
   /** One more than the stock, for a path of this side's making. */

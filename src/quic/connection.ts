@@ -220,10 +220,7 @@ export class QuicConnection {
     else this.#gate.receive(datagram);
     if (!isHandshake && this.#isEstablished && !this.#flights.isOver) this.#flights.confirmed();
     this.#packetsSinceDrain += 1;
-    if (!isKnownPath && !isHandshake && this.#isEstablished) {
-      this.#ids.arrived(datagram);
-      this.#ids.refill();
-    }
+    if (!isHandshake && this.#isEstablished) this.#ids.arrived(datagram);
     if (!isKnownPath || this.#packetsSinceDrain >= PACKETS_PER_DRAIN) this.#drainEvents();
   }
 

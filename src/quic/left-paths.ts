@@ -9,10 +9,10 @@ export interface PathEnds {
   readonly remote: SocketAddress;
 }
 
-/** When a path that was left is probed: at once, and again in case a probe is lost. */
-const PROBES_MS = [0, 60, 250, 1_000] as const;
+/** When a path that was left is probed: at once, and again in case a probe is lost, as all are while a NAT is at a loss. */
+const PROBES_MS = [0, 60, 250, 600, 1_500, 4_000] as const;
 /** What is still unanswered by then is left to whoever asked. */
-const KEPT_MS = 10_000;
+const KEPT_MS = 20_000;
 /** The library has no more paths than that. */
 const KEPT_MAX = 64;
 

@@ -1,4 +1,4 @@
-import { type Clock, GatehouseError, type Logger } from "../core/index.ts";
+import { type Clock, GatehouseError, isGatehouseError, type Logger } from "../core/index.ts";
 import type { QuicConnection } from "./connection.ts";
 import type { DatagramSocket, Network } from "./network.ts";
 
@@ -6,7 +6,9 @@ import type { DatagramSocket, Network } from "./network.ts";
 const PROBE_ROUND_TRIPS = 1.5;
 const PROBE_MS_MIN = 25;
 const PROBE_MS_UNKNOWN = 100;
-const PROBES_MAX = 8;
+const PROBES_MAX = 5;
+/** New paths tried, one after the other: the server may have had no connection id left for one of them. */
+const PATHS_TRIED_MAX = 3;
 const STARTS_MAX = 40;
 /** What is still on its way to an address that was left. */
 const LINGER_MS = 1_000;
@@ -63,6 +65,17 @@ export class Migration implements AsyncDisposable {
   }
 
   async #move(): Promise<void> {
+    for (let tried = 1; ; tried += 1) {
+      try {
+        await this.#moveOnce();
+        return;
+      } catch (failure) {
+        if (tried === PATHS_TRIED_MAX || !isGatehouseError(failure, "quic.timed-out")) throw failure;
+      }
+    }
+  }
+
+  async #moveOnce(): Promise<void> {
     const { network, connection, logger, listen } = this.#options;
     const socket = await network.connect(connection.remote, logger);
     listen(socket);

@@ -49,10 +49,11 @@ class Walk {
     this.#client = client;
   }
 
-  async run(): Promise<void> {
+  /** Until so many calls were begun, or for as long as `goesOn` says. */
+  async run(goesOn: (begun: number) => boolean): Promise<void> {
     let begun = 0;
     const caller = async (): Promise<void> => {
-      for (begun += 1; begun <= CALLS; begun += 1) await this.#call();
+      for (begun += 1; goesOn(begun); begun += 1) await this.#call();
     };
     await Promise.all(Array.from({ length: IN_FLIGHT }, caller));
   }
@@ -78,7 +79,7 @@ describe("a phone on the move", () => {
   it("loses no call of 10 000 while it migrates 50 times and its NAT forgets it 300 times", async () => {
     await using client = await phone.connect();
     const walk = new Walk(client);
-    const walking = walk.run();
+    const walking = walk.run((begun) => begun <= CALLS);
     const changes = MIGRATIONS + REBINDINGS;
     let migrated = 0;
     for (let change = 1; change <= changes; change += 1) {
@@ -97,4 +98,25 @@ describe("a phone on the move", () => {
     expect(walk.failures).toEqual([]);
     expect([walk.done, migrated]).toEqual([CALLS, MIGRATIONS]);
   }, 120_000);
+
+  it("loses none while it changes now and then, as phones do", async () => {
+    await using client = await phone.connect();
+    const walk = new Walk(client);
+    let isOver = false;
+    const walking = walk.run(() => !isOver);
+    for (let change = 1; change <= 30; change += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      if (change % 3 === 0) await client.migrate();
+      else relay.rebind();
+    }
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    isOver = true;
+    await walking;
+    process.stdout.write(
+      `mobility: ${walk.done} calls, 10 migrations, 20 rebindings 100 ms apart, ` +
+        `${walk.failures.length} failed, longest stall ${walk.longestMs.toFixed(1)} ms\n`,
+    );
+    expect(walk.failures).toEqual([]);
+    expect(walk.done).toBeGreaterThan(1_000);
+  }, 60_000);
 });
