@@ -4,6 +4,7 @@ import { AddressValidation, type Newcomer } from "./address-validation.ts";
 import { QuicConnection } from "./connection.ts";
 import { CONNECTION_ID_BYTES, type Routes } from "./connection-ids.ts";
 import type { Handshake } from "./connection-options.ts";
+import { EndedIds } from "./ended-ids.ts";
 import type { Admission } from "./gate.ts";
 import { Listeners } from "./listeners.ts";
 import { loadQuiche, type NativeConfig, type Quiche } from "./native.ts";
@@ -24,10 +25,6 @@ import { udpNetwork } from "./udp-socket.ts";
 /** RFC 9000 §7.2: a client's first destination connection id has at least 8 bytes. */
 const FIRST_CONNECTION_ID_BYTES_MIN = 8;
 const SCRATCH_BYTES = 65_536;
-/** Repeats of a first flight that come when its connection has ended already must not begin another. */
-const ENDED_IDS_KEPT_MS = 3_000;
-const ENDED_IDS_MAX = 4_096;
-
 /** Which TLS context a connection came through: `pairing` lets any key pass TLS, so admission is all there is. */
 export type TlsContext = "strict" | "pairing";
 
@@ -116,8 +113,7 @@ export class QuicServer implements AsyncDisposable {
   readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   readonly #routes = new Map<string, Entry>();
   readonly #entries = new Map<QuicConnection, Entry>();
-  /** When the connection of that first id ended. */
-  readonly #endedIds = new Map<string, number>();
+  readonly #endedIds: EndedIds;
   #listeners: Listeners | undefined;
   #pairing: (() => NativeConfig) | undefined;
   #isClosing = false;
@@ -131,6 +127,7 @@ export class QuicServer implements AsyncDisposable {
       ...{ role: "server", identity, earlyData: "allowed", alpn: [alpn] },
       verification: { kind: "strict", caPem },
     });
+    this.#endedIds = new EndedIds(clock);
     this.#validation = new AddressValidation(this.#limits, clock, random);
     this.#turn = new Turn({
       read: (arrivals) => this.#read(arrivals),
@@ -273,7 +270,7 @@ export class QuicServer implements AsyncDisposable {
       this.#counters.otherVersion += 1;
       if (isWhole && header.version !== 0) this.#negotiate(header, arrival);
     } else if (header.kind === "zero-rtt") this.#counters.strayEarlyData += 1;
-    else if (header.kind !== "initial" || this.#hasEnded(header.dcid)) this.#counters.unroutable += 1;
+    else if (header.kind !== "initial" || this.#endedIds.has(header.dcid)) this.#counters.unroutable += 1;
     else if (!isWhole || header.dcid.length < FIRST_CONNECTION_ID_BYTES_MIN) this.#counters.malformed += 1;
     else return this.#newcomer(header, arrival);
     return undefined;
@@ -420,19 +417,6 @@ export class QuicServer implements AsyncDisposable {
     this.#entries.delete(connection);
     for (const id of entry.ids) this.#routes.delete(id);
     // A forger must not be able to keep out whose first id it has seen.
-    if (hasHeard) this.#rememberEnded(connection.originalId);
-  }
-
-  #rememberEnded(id: string | undefined): void {
-    if (id === undefined) return;
-    const [oldest] = this.#endedIds.keys();
-    if (oldest !== undefined && this.#endedIds.size >= ENDED_IDS_MAX) this.#endedIds.delete(oldest);
-    this.#endedIds.set(id, this.#options.clock.monotonicMs());
-  }
-
-  #hasEnded(id: Buffer): boolean {
-    if (this.#endedIds.size === 0) return false;
-    const endedMs = this.#endedIds.get(id.toString("latin1"));
-    return endedMs !== undefined && this.#options.clock.monotonicMs() - endedMs < ENDED_IDS_KEPT_MS;
+    if (hasHeard && connection.originalId !== undefined) this.#endedIds.add(connection.originalId);
   }
 }

@@ -4,9 +4,9 @@ import { LIMITS } from "../../../dist/core/index.js";
 import { gatehouse } from "../../../dist/gen/index.js";
 
 const { PingRequest } = gatehouse.v1;
-const decode = PingRequest.decode;
+const decode = PingRequest.decode.bind(PingRequest);
 PingRequest.decode = (...input) => {
-  const ping = decode.apply(PingRequest, input);
+  const ping = decode(...input);
   if (Buffer.from(ping.payload).toString() === "freeze") for (;;);
   return ping;
 };
