@@ -22,6 +22,8 @@ const SECOND_FLIGHT_ROUND_TRIPS = [1.5, 3.75, 8, 17] as const;
 const REPEAT_DELAY_MS_MIN = 10;
 /** A client that has not heard the server's last flight by then is left to the library's timers. */
 const SECOND_FLIGHT_KEPT_MS = 1_500;
+/** Answers to repeats: more than an honest client sends. */
+const ROUNDS_MAX = 12;
 /** What the library may make of the next call. */
 const DATAGRAM_BYTES_MAX = 1_350;
 
@@ -162,6 +164,7 @@ export class ServerFlights implements HandshakeFlights {
   #receivedBytes = 0;
   #sentBytes = 0;
   #isValidated: boolean;
+  #rounds = 0;
   #stage: "first" | "second" | "over" = "first";
   #timer: Disposable | undefined;
   repeats = 0;
@@ -220,6 +223,9 @@ export class ServerFlights implements HandshakeFlights {
 
   #repeat(): void {
     const { bytes } = this.#flight;
+    // Anybody on the way can send a client's flight again and again.
+    this.#rounds += 1;
+    if (this.#rounds > ROUNDS_MAX) return;
     const mayRepeat = this.#isValidated || this.#sentBytes + bytes <= AMPLIFICATION_MAX * this.#receivedBytes;
     if (this.#stage === "over" || !mayRepeat) return;
     this.#sentBytes += bytes;

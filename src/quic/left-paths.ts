@@ -67,12 +67,12 @@ export class LeftPaths implements Disposable {
     this.#isDue = this.#paths.length > 1;
   }
 
-  /** With every flush. */
+  /** With every flush. `active` is undefined while the address in use is not validated. */
   flush(active: () => PathEnds | undefined): void {
     if (!this.#isDue) return;
-    this.#isDue = false;
     const ends = active();
     if (ends === undefined) return;
+    this.#isDue = false;
     for (const path of this.#paths) {
       if (path.isProbed && !isSame(path, ends)) this.#options.writer.flushLeft(path, ends);
     }

@@ -1,11 +1,14 @@
 import type { Clock } from "../core/index.ts";
-import type { SocketAddress } from "./address.ts";
+import { formatAddress, type SocketAddress } from "./address.ts";
 import type { ConnectionIds } from "./connection-ids.ts";
 import { LeftPaths, type PathEnds } from "./left-paths.ts";
 import type { NativeConnection } from "./native.ts";
 import type { DatagramSocket } from "./network.ts";
 import type { PathRate } from "./pacer.ts";
 import type { PacketWriter } from "./packet-writer.ts";
+
+/** As many as there can be paths. */
+const PROVEN_MAX = 64;
 
 /** Waits for the news of one path. */
 interface Watch {
@@ -33,6 +36,8 @@ export class Paths implements Disposable {
   readonly #native: NativeConnection;
   readonly #watches = new Set<Watch>();
   readonly #left: LeftPaths;
+  /** Addresses of the peer that it has shown to receive at. */
+  readonly #proven: Set<string>;
   #remote: SocketAddress;
   #count = 1;
   #moves = 0;
@@ -41,6 +46,7 @@ export class Paths implements Disposable {
     this.#options = options;
     this.#native = options.native;
     this.#remote = options.remote;
+    this.#proven = new Set([formatAddress(options.remote)]);
     this.#left = new LeftPaths(options, { local: options.local, remote: options.remote });
   }
 
@@ -121,14 +127,18 @@ export class Paths implements Disposable {
     ) {
       if (event.type === "New") this.#opened(event);
       else if (event.type === "PeerMigrated") this.#moved();
-      else if (event.type === "Validated" && event.local !== undefined) this.#validated(event.local);
+      else if (event.type === "Validated") this.#validated(event);
     }
     this.#options.ids.drainRetired();
   }
 
   /** Writes what there is for paths that were left. With every flush of the connection. */
   flushLeft(): void {
-    this.#left.flush(() => this.#active());
+    this.#left.flush(() => {
+      const active = this.#active();
+      // Whoever forges a new address for itself must not have probes sent there: they wait until it is validated.
+      return active !== undefined && this.#proven.has(formatAddress(active.remote)) ? active : undefined;
+    });
   }
 
   /** The library's timers have run. */
@@ -158,7 +168,9 @@ export class Paths implements Disposable {
     this.#left.movedTo(active);
   }
 
-  #validated(local: SocketAddress): void {
+  #validated({ local, peer }: PathEvent): void {
+    if (peer !== undefined && this.#proven.size < PROVEN_MAX) this.#proven.add(formatAddress(peer));
+    if (local === undefined) return;
     for (const watch of this.#watches) {
       if (watch.local.port !== local.port || watch.local.host !== local.host) continue;
       this.#watches.delete(watch);
