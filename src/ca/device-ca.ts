@@ -13,6 +13,7 @@ import {
   ByteReader,
   ByteWriter,
   type Clock,
+  copyOf,
   equalBytes,
   GatehouseError,
   isGatehouseError,
@@ -138,7 +139,7 @@ async function readSealed(path: string): Promise<Uint8Array> {
 /** @throws MalformedBytes, RangeError, certificate.* unless the certificate is this gatehouse's, for this key */
 function decode(file: Uint8Array, gatehouseId: DeviceId): { certificate: Uint8Array; key: KeyObject } {
   const reader = new ByteReader(file);
-  const certificate = reader.prefixed(LIMITS.certificateBytes).slice();
+  const certificate = copyOf(reader.prefixed(LIMITS.certificateBytes));
   const key = importTlsKey(reader.prefixed(LIMITS.certificateBytes));
   reader.end();
   checkCaCertificate(certificate, gatehouseId);

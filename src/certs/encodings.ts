@@ -1,3 +1,4 @@
+import { copyOf } from "../core/index.ts";
 import { parseCertificate } from "./certificate.ts";
 import { encodePem } from "./pem.ts";
 
@@ -8,5 +9,5 @@ export function certificatePem(der: Uint8Array): string {
 
 /** SubjectPublicKeyInfo of a certificate, DER; nothing else of it is checked but its form. @throws certificate.malformed */
 export function spkiOf(der: Uint8Array): Uint8Array {
-  return parseCertificate(der).spki.slice();
+  return copyOf(parseCertificate(der).spki);
 }

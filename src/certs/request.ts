@@ -1,4 +1,4 @@
-import { fromHex, GatehouseError, hex, LIMITS, MalformedBytes } from "../core/index.ts";
+import { copyOf, fromHex, GatehouseError, hex, LIMITS, MalformedBytes } from "../core/index.ts";
 import { verifyP256 } from "../crypto/index.ts";
 import { type DeviceId, deviceIdOf, type TlsIdentity, verifyTlsBinding } from "../identity/index.ts";
 import { DerReader, element, explicit, TAG } from "./der.ts";
@@ -53,7 +53,7 @@ export function parseTlsRequest(der: Uint8Array): Promise<TlsRequest> {
   return Promise.resolve().then(() => {
     if (der.length > LIMITS.certificateRequestBytes) throw badRequest("too large");
     try {
-      return check(readRequest(der.slice()));
+      return check(readRequest(copyOf(der)));
     } catch (cause) {
       if (cause instanceof GatehouseError) throw cause;
       throw badRequest("malformed", cause);

@@ -3,6 +3,7 @@ export {
   ByteReader,
   ByteWriter,
   concat,
+  copyOf,
   equalBytes,
   fromHex,
   fromUtf8,

@@ -1,5 +1,5 @@
 import { type KeyObject, sign, verify } from "node:crypto";
-import { ByteWriter, hex, type Random, systemRandom, utf8 } from "../core/index.ts";
+import { ByteWriter, copyOf, hex, type Random, systemRandom, utf8 } from "../core/index.ts";
 import {
   pkcs8OfKey,
   privateKeyFromPkcs8,
@@ -89,7 +89,7 @@ const SMALL_ORDER = new Set([
 ]);
 
 function isSmallOrder(publicKey: Uint8Array): boolean {
-  const withoutSign = publicKey.slice();
+  const withoutSign = copyOf(publicKey);
   withoutSign[PUBLIC_KEY_BYTES - 1] = (withoutSign[PUBLIC_KEY_BYTES - 1] ?? 0) & 0x7f;
   return SMALL_ORDER.has(hex(withoutSign));
 }

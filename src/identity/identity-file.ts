@@ -1,5 +1,5 @@
 import type { KeyObject } from "node:crypto";
-import { ByteReader, ByteWriter, concat, equalBytes, utf8 } from "../core/index.ts";
+import { ByteReader, ByteWriter, concat, copyOf, equalBytes, utf8 } from "../core/index.ts";
 import {
   exportAgreementKey,
   exportSigningKey,
@@ -70,8 +70,8 @@ export function decodeIdentity(file: Uint8Array): IdentityKeys {
     signing: importSigningKey(reader.prefixed(KEY_BYTES_MAX)),
     agreement: importAgreementKey(reader.prefixed(KEY_BYTES_MAX)),
     tls: importTlsKey(reader.prefixed(KEY_BYTES_MAX)),
-    agreementBinding: reader.raw(SIGNATURE_BYTES).slice(),
-    tlsBinding: reader.raw(SIGNATURE_BYTES).slice(),
+    agreementBinding: copyOf(reader.raw(SIGNATURE_BYTES)),
+    tlsBinding: copyOf(reader.raw(SIGNATURE_BYTES)),
   };
   const body = file.subarray(0, reader.offset);
   const signature = reader.raw(SIGNATURE_BYTES);

@@ -1,4 +1,4 @@
-import { concat, LIMITS } from "../core/index.ts";
+import { concat, copyOf, LIMITS } from "../core/index.ts";
 import { badMessage } from "./messages.ts";
 
 /**
@@ -40,7 +40,7 @@ export class PairMessageDecoder {
       messages.push(rest.subarray(head.bytes, end));
       rest = rest.subarray(end);
     }
-    this.#held = rest.slice();
+    this.#held = copyOf(rest);
     return messages;
   }
 

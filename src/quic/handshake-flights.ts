@@ -6,7 +6,7 @@
  * The client drives: it repeats its first flight until the server's has come whole, and its second until the server has
  * heard it. The server repeats its own flight whenever it hears one of the client's again.
  */
-import type { Clock } from "../core/index.ts";
+import { type Clock, copyOf } from "../core/index.ts";
 import type { SocketAddress } from "./address.ts";
 
 /** Copies kept of one flight: certificates of four kilobytes, and the first requests behind them. */
@@ -54,7 +54,7 @@ class Flight {
   readonly #copies: { readonly datagram: Uint8Array; readonly to: SocketAddress }[] = [];
 
   add(datagram: Uint8Array, to: SocketAddress): void {
-    if (this.#copies.length < FLIGHT_DATAGRAMS_MAX) this.#copies.push({ datagram: datagram.slice(), to });
+    if (this.#copies.length < FLIGHT_DATAGRAMS_MAX) this.#copies.push({ datagram: copyOf(datagram), to });
   }
 
   repeat(send: SendCopy): number {

@@ -1,4 +1,4 @@
-import { GatehouseError, LIMITS } from "../core/index.ts";
+import { copyOf, GatehouseError, LIMITS } from "../core/index.ts";
 import { gatehouse } from "../gen/index.ts";
 import { type Close, type Open, TAG } from "./frame.ts";
 import { putVarint, varintSize } from "./varint.ts";
@@ -27,7 +27,7 @@ export function encodeAnswer(response: Uint8Array): Uint8Array {
 }
 
 export function encodeClose(close: Close): Uint8Array {
-  if (close.status === 0) return SUCCESS_BYTES.slice();
+  if (close.status === 0) return copyOf(SUCCESS_BYTES);
   const frame = gatehouse.v1.Frame.encode({ close }).finish();
   const bytes = new Uint8Array(varintSize(frame.length) + frame.length);
   bytes.set(frame, putVarint(bytes, 0, frame.length));

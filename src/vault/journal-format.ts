@@ -3,6 +3,7 @@ import {
   ByteReader,
   ByteWriter,
   concat,
+  copyOf,
   equalBytes,
   fromHex,
   LIMITS,
@@ -150,7 +151,7 @@ function readSegmentHeader(input: Parameters<typeof readSegment>[0]): JournalPos
     throw damaged(path, 0, "its header does not verify");
   const reader = new ByteReader(fields.subarray(MAGIC.length + 1 + 16));
   if (reader.u64() !== input.number) throw damaged(path, 0, "it is another segment than its name says");
-  const start = { sequence: reader.u64(), auditedSequence: reader.u64(), chain: reader.raw(32).slice() };
+  const start = { sequence: reader.u64(), auditedSequence: reader.u64(), chain: copyOf(reader.raw(32)) };
   if (before !== undefined && !samePosition(before, start)) {
     throw damaged(path, 0, "it does not follow what came before it");
   }

@@ -1,4 +1,4 @@
-import { type Clock, GatehouseError, LIMITS, type Random } from "../core/index.ts";
+import { type Clock, copyOf, GatehouseError, LIMITS, type Random } from "../core/index.ts";
 import { gatehouse } from "../gen/index.ts";
 import { damaged } from "./damage.ts";
 import { bindingOf, hashOf, type Place, sealEnvelope, termOf, unwrapKey, valueOpener } from "./envelope.ts";
@@ -249,7 +249,7 @@ export class Secrets {
     const inline = stored.sealedValue.length > 0 ? stored.sealedValue : undefined;
     const sealedValue = inline ?? this.#store.get("value", key)?.body;
     if (sealedValue === undefined) throw recordDamaged();
-    const open = valueOpener(dek, binding, sealedValue.slice());
+    const open = valueOpener(dek, binding, copyOf(sealedValue));
     if (open === undefined) throw recordDamaged();
     const readable = { open, sizeBytes: sealedValue.length, createdAt, contentType };
     this.#cache.set(key, readable);

@@ -1,4 +1,4 @@
-import { LIMITS } from "../core/index.ts";
+import { copyOf, LIMITS } from "../core/index.ts";
 import type { Mutation, Mutations } from "./mutations.ts";
 import { LAST_KEY, pages } from "./pages.ts";
 import type { Change } from "./transaction.ts";
@@ -76,7 +76,7 @@ export class Settings {
 function changeTo(key: string, value: Uint8Array | undefined): Change {
   if (value === undefined) return { kind: "delete", space: "setting", key };
   if (value.length > LIMITS.vaultSettingBytes) throw new RangeError(`setting: ${value.length} bytes`);
-  return { kind: "put", space: "setting", key, body: value.slice() };
+  return { kind: "put", space: "setting", key, body: copyOf(value) };
 }
 
 function checkedKey(key: string): string {

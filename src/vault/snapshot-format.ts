@@ -2,6 +2,7 @@ import {
   ByteReader,
   ByteWriter,
   concat,
+  copyOf,
   equalBytes,
   fromHex,
   MalformedBytes,
@@ -118,7 +119,7 @@ function parseHeader(
   }
   const reader = new ByteReader(header.subarray(expected.length));
   try {
-    const position = { sequence: reader.u64(), auditedSequence: reader.u64(), chain: reader.raw(32).slice() };
+    const position = { sequence: reader.u64(), auditedSequence: reader.u64(), chain: copyOf(reader.raw(32)) };
     const imageBytes = reader.u64();
     if (imageBytes < 1) throw new MalformedBytes("empty image");
     return { position, imageBytes };

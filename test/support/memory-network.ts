@@ -142,13 +142,15 @@ class MemorySocket implements DatagramSocket {
     return Buffer.alloc(1_500);
   }
 
-  release(): void {
-    // Nothing is pooled.
+  release(buffer: Buffer): void {
+    buffer.fill(0xaa);
   }
 
+  /** As a pooled buffer, `buffer` is another packet's from here on. */
   send(buffer: Buffer, length: number, to: SocketAddress): void {
     if (this.isReachable())
       this.#network.carry(Buffer.from(buffer.subarray(0, length)), this.address, { ...to });
+    this.release(buffer);
   }
 
   deliver(datagram: Buffer, from: SocketAddress): void {
