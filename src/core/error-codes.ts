@@ -75,12 +75,19 @@ export const ERROR_CODES = {
   "certificate.bad-request": { status: "invalid-argument", exit: EXIT.usage },
 
   "ca.damaged": { status: "data-loss", exit: EXIT.integrity },
+  "ca.rotating": { status: "failed-precondition", exit: EXIT.conflict },
+
+  "key.missing": { status: "unavailable", exit: EXIT.sealed },
+  "key.wrong": { status: "unavailable", exit: EXIT.sealed },
+  "key.unsupported": { status: "unimplemented", exit: EXIT.usage },
 
   "device.not-found": { status: "not-found", exit: EXIT.notFound },
   "device.ambiguous": { status: "invalid-argument", exit: EXIT.usage },
   "device.unknown": { status: "unauthenticated", exit: EXIT.notPaired },
   "device.revoked": { status: "unauthenticated", exit: EXIT.notPaired },
   "device.quarantined": { status: "unauthenticated", exit: EXIT.notPaired },
+  "device.held": { status: "unauthenticated", exit: EXIT.notPaired },
+  "device.renewal-only": { status: "unauthenticated", exit: EXIT.notPaired },
   "device.key-changed": { status: "unauthenticated", exit: EXIT.notPaired },
   "device.name-taken": { status: "already-exists", exit: EXIT.conflict },
   "device.last-owner": { status: "failed-precondition", exit: EXIT.conflict },
@@ -95,10 +102,13 @@ export const ERROR_CODES = {
   "pairing.expired": { status: "deadline-exceeded", exit: EXIT.unreachable },
   "pairing.window-open": { status: "already-exists", exit: EXIT.conflict },
   "pairing.paused": { status: "resource-exhausted", exit: EXIT.rateLimited, retryable: true },
+  "pairing.denied": { status: "permission-denied", exit: EXIT.approval },
+  "pairing.not-waiting": { status: "not-found", exit: EXIT.notFound },
   "pairing.wrong-gatehouse": { status: "unauthenticated", exit: EXIT.notPaired },
 
   "remote.not-found": { status: "not-found", exit: EXIT.notFound },
   "remote.ambiguous": { status: "invalid-argument", exit: EXIT.usage },
+  "remote.name-taken": { status: "already-exists", exit: EXIT.conflict },
   "remote.none": { status: "unauthenticated", exit: EXIT.notPaired },
   "remote.key-changed": { status: "unauthenticated", exit: EXIT.notPaired },
 

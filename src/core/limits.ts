@@ -104,12 +104,21 @@ export const LIMITS = {
   pairingRejoinMs: 30_000,
   /** Certificates in a grant: the current CA generation and those it overlaps with. */
   pairingCaCertificates: 4,
+  /** How long a proven joiner's question waits for somebody's yes. */
+  pairingApprovalMs: 120_000,
   deviceNameBytes: 64,
   devices: 10_000,
 
   /** Leaves of one authority whose signature need not be checked again. */
   verifiedSignatures: 1_024,
   certificateLifetimeMs: 30 * 86_400_000,
+  /** After a rotation both authorities are good: as long as the last leaf of the old one may be, and a day. */
+  caOverlapMs: 31 * 86_400_000,
+  /** Old authorities are kept for devices that are readmitted; the oldest go first. */
+  caGenerations: 8,
+  /** `device readmit` without a time of its own, and at most. */
+  readmissionMs: 86_400_000,
+  readmissionMaxMs: 7 * 86_400_000,
   certificateBackdateMs: 300_000,
   certificateBytes: 4_096,
   certificateRequestBytes: 4_096,

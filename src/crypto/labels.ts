@@ -12,6 +12,13 @@ export const LABELS = {
   /** Identity key over everything in the identity file before the signature. */
   identityFile: "gatehouse/v1/identity/file",
 
+  /** The identity file sealed under what a key provider gives. */
+  identitySealed: "gatehouse/v1/identity/sealed",
+  /** A further TLS key of an identity, in a file of its own. */
+  identityTlsKey: "gatehouse/v1/identity/tls-key",
+  /** Gatehouse's identity key over the answer to a renewal. */
+  renewal: "gatehouse/v1/renewal",
+
   /** The CA's sealed signing key. */
   caKey: "gatehouse/v1/ca/signing-key",
 

@@ -40,6 +40,11 @@ export const CLOSE_CODES = {
     error: "device.quarantined",
     hint: "ask the gatehouse's owner to look into it, and then: gatehouse device release DEVICE",
   },
+  "device.held": {
+    number: 0x19,
+    error: "device.held",
+    hint: "the gatehouse was restored from a copy: its owner lets devices in again with gatehouse device release DEVICE",
+  },
   "pairing.closed": {
     number: 0x20,
     error: "pairing.closed",
