@@ -106,8 +106,13 @@ export const LIMITS = {
   pairingCaCertificates: 4,
   /** How long a proven joiner's question waits for somebody's yes. */
   pairingApprovalMs: 120_000,
+  /** Joiners by URI that wait for a yes at once: more would be noise to whoever is asked. */
+  pairingQuestions: 4,
+  /** Windows that have paired and wait, at most `pairingRejoinMs`, for their joiners to fetch the grant again. */
+  pairingWindowsAside: 4,
   deviceNameBytes: 64,
   devices: 10_000,
+  rolesPerDevice: 16,
 
   /** Leaves of one authority whose signature need not be checked again. */
   verifiedSignatures: 1_024,
