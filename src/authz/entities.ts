@@ -55,12 +55,12 @@ export function requestEntities(principal: Principal, resource: Resource): Entit
   }
 }
 
-function deviceEntities(id: DeviceId, { role, name, user }: DeviceFacts): EntityJson[] {
+function deviceEntities(id: DeviceId, { roles, name, user }: DeviceFacts): EntityJson[] {
   const roleUid = (roleId: string): TypeAndId => ({ type: "Role", id: roleId });
   const device: EntityJson = {
     uid: deviceUid(id),
     attrs: name === undefined ? {} : { name },
-    parents: [roleUid(role)],
+    parents: roles.map(roleUid),
   };
   if (user === undefined) return [device];
   const userUid: TypeAndId = { type: "User", id: user.id };

@@ -40,8 +40,8 @@ export class DecisionMemo {
   }
 }
 
-function factsKey({ role, name, user }: DeviceFacts): readonly unknown[] {
-  return [role, name, user === undefined ? undefined : [user.id, user.roles]];
+function factsKey({ roles, name, user }: DeviceFacts): readonly unknown[] {
+  return [roles, name, user === undefined ? undefined : [user.id, user.roles]];
 }
 
 function resourceKey(resource: Resource): readonly unknown[] {

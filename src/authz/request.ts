@@ -29,6 +29,8 @@ export const ACTIONS = [
   "policy:list",
   "policy:read",
   "policy:write",
+  "authority:read",
+  "authority:manage",
   "audit:read",
   "approval:list",
   "approval:decide",
@@ -38,7 +40,8 @@ export type Action = (typeof ACTIONS)[number];
 
 /** A paired device with what the gatehouse's own records say of it, never what it says of itself. */
 export interface DeviceFacts {
-  readonly role: string;
+  /** In one order always: decisions are remembered by it. */
+  readonly roles: readonly string[];
   readonly name?: string | undefined;
   /** The user it belongs to, with that user's roles. */
   readonly user?: { readonly id: string; readonly roles: readonly string[] } | undefined;

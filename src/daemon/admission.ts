@@ -1,6 +1,5 @@
-import type { DeviceRegistry } from "../ca/index.ts";
+import type { AdmittedDevice, DeviceRegistry } from "../ca/index.ts";
 import { GatehouseError, isGatehouseError, type Logger } from "../core/index.ts";
-import type { DeviceId } from "../identity/index.ts";
 import { PAIRING_ALPN } from "../pairing/index.ts";
 import { type Admission, isCloseCause, type QuicConnection, type ServerHandshake } from "../quic/index.ts";
 import type { DeviceRow } from "../vault/index.ts";
@@ -13,7 +12,9 @@ export interface AdmissionParts {
   readonly pairing: PairingDoor;
   readonly logger: Logger;
   /** Takes a connection whose device has been let in. */
-  readonly serve: (connection: QuicConnection, id: DeviceId) => void;
+  readonly serve: (connection: QuicConnection, device: AdmittedDevice<DeviceRow>) => void;
+  /** A device has shown that it is here. */
+  readonly arrived: (device: AdmittedDevice<DeviceRow>, address: string) => void;
 }
 
 /** Judges every connection at the end of its handshake: devices by their certificate, strangers by the pairing door. */
@@ -23,19 +24,20 @@ export function admission(parts: AdmissionParts): (handshake: ServerHandshake) =
 }
 
 function admitDevice(
-  { registry, peers, serve, logger }: AdmissionParts,
+  parts: AdmissionParts,
   { certificates, isEarlyData, remote }: ServerHandshake,
 ): Admission {
+  const { registry, peers, serve, logger } = parts;
   try {
-    const { id } = registry.admit(certificates);
-    peers.check(id);
+    const device = registry.admit(certificates);
+    peers.check(device.id);
     // A replay is no sign of life.
-    if (!isEarlyData) registry.seen(id);
+    if (!isEarlyData) parts.arrived(device, remote.host);
     return {
       kind: "admitted",
       accept: (connection) => {
-        peers.add(id, connection);
-        serve(connection, id);
+        peers.add(device.id, connection);
+        serve(connection, device);
       },
     };
   } catch (failure) {

@@ -5,13 +5,16 @@ import { type DeviceId, DeviceIdentity } from "../identity/index.ts";
 import { dialable, formatAddress, type QuicServer, type SocketAddress } from "../quic/index.ts";
 import type { EarlyDataCounts, Router } from "../rpc/index.ts";
 import type { Peer } from "../services/index.ts";
+import { Presence } from "./absence.ts";
 import { type BootRecord, readBootRecord } from "./boot-record.ts";
 import { caKeyCodec } from "./ca-key-codec.ts";
 import { openDoor } from "./door.ts";
 import { makeGatehouse } from "./init.ts";
-import { publishEndpoint, writeOwnerCertificate } from "./owner-files.ts";
+import { OwnCertificates } from "./own-certificates.ts";
+import { publishEndpoint } from "./owner-files.ts";
 import type { PairingDoor, PairingDoorEvent } from "./pairing-door.ts";
 import { Quarantine } from "./quarantine.ts";
+import { RevocationEpoch } from "./restored.ts";
 import { type Effects, openStorage, type Storage } from "./storage.ts";
 import { Watchdog, type WatchdogOptions } from "./watchdog.ts";
 
@@ -79,13 +82,17 @@ export class Daemon implements AsyncDisposable {
     const storage = await openStorage(layout, { keyDir: options.keyDir, mode: "open" }, options, resources);
     const codec = caKeyCodec(storage.vault);
     const ca = await DeviceCa.open(layout.caDir, { gatehouseId: identity.id, ...options, codec });
+    const own = { layout, identity, boot, ca, devices: storage.vault.devices, ...storage, ...options };
+    const epoch = await RevocationEpoch.open(own);
     const quarantine = await openQuarantine(layout, identity, storage, options);
-    const watchdog = await startWatchdog(layout, options, resources);
+    resources.use(await Presence.begin(own));
+    const certificates = resources.use(await OwnCertificates.open({ ...own, gatehouseName: boot.name }));
+    const spotlight = (await startWatchdog(layout, options, resources))?.spotlight;
     const { router, pairing, server } = await openDoor(
-      { ...options, identity, boot, storage, ca, quarantine, spotlight: watchdog?.spotlight },
+      { ...options, identity, boot, storage, ca, certificates, epoch, quarantine, spotlight },
       resources,
     );
-    await renewOwner(layout, boot, identity, ca);
+    await certificates.renewOwner();
     const quic = formatAddress(dialable(server.addresses, "network"));
     const here = formatAddress(dialable(server.addresses, "this-machine"));
     resources.use(await publishEndpoint(layout, here, options.pid));
@@ -171,18 +178,5 @@ async function checkHome(layout: HomeLayout): Promise<void> {
 function notInitialized(): GatehouseError<"home.not-initialized"> {
   return new GatehouseError("home.not-initialized", "no gatehouse lives in this home yet", {
     hint: "make one with: gatehouse init, or start with: gatehouse serve --init",
-  });
-}
-
-/** The home's own command line comes in by the same door, with a certificate that every start renews. */
-async function renewOwner(
-  layout: HomeLayout,
-  boot: BootRecord,
-  identity: DeviceIdentity,
-  ca: DeviceCa,
-): Promise<void> {
-  const { der } = await ca.issueDevice({ deviceId: identity.id, spki: identity.tls.spki });
-  await writeOwnerCertificate(layout, {
-    ...{ gatehouseName: boot.name, certificate: der, caCertificates: ca.certificatesDer },
   });
 }

@@ -1,8 +1,7 @@
 import { Authorizer, loadDefaultPolicies, loadDefaultSchema } from "../authz/index.ts";
-import { type DeviceCa, DeviceRegistry } from "../ca/index.ts";
-import { certificatePem } from "../certs/index.ts";
+import { type AdmittedDevice, type DeviceCa, DeviceRegistry } from "../ca/index.ts";
 import { invariant, type Resources } from "../core/index.ts";
-import { type DeviceId, type DeviceIdentity, parseDeviceId } from "../identity/index.ts";
+import { type DeviceIdentity, parseDeviceId } from "../identity/index.ts";
 import { PairingLimiter } from "../pairing/index.ts";
 import {
   dialable,
@@ -12,15 +11,20 @@ import {
   type SocketAddress,
 } from "../quic/index.ts";
 import type { Router } from "../rpc/index.ts";
-import { createRouter, type Peer } from "../services/index.ts";
+import { createRouter, type DeviceDirectory, type Peer } from "../services/index.ts";
 import type { DeviceRow } from "../vault/index.ts";
 import { admission } from "./admission.ts";
+import { arrivals } from "./arrivals.ts";
+import { authorityDesk } from "./authority-desk.ts";
 import type { BootRecord } from "./boot-record.ts";
 import { enrollment } from "./enrollment.ts";
 import { limiterStore } from "./limiter-store.ts";
+import type { OwnCertificates } from "./own-certificates.ts";
 import { PairingDoor } from "./pairing-door.ts";
 import { Peers } from "./peers.ts";
 import type { Quarantine } from "./quarantine.ts";
+import { renewals } from "./renewals.ts";
+import type { RevocationEpoch } from "./restored.ts";
 import type { Effects, Storage } from "./storage.ts";
 import type { Spotlight } from "./watchdog-memory.ts";
 
@@ -32,6 +36,8 @@ export interface DoorParts extends Effects {
   readonly boot: BootRecord;
   readonly storage: Storage;
   readonly ca: DeviceCa;
+  readonly certificates: OwnCertificates;
+  readonly epoch: RevocationEpoch;
   readonly listen: readonly SocketAddress[];
   readonly version: string;
   readonly quarantine: Quarantine;
@@ -47,13 +53,15 @@ export interface Door {
 
 /** Puts admission, services and pairing behind one QUIC server; all owned by `resources`. */
 export async function openDoor(parts: DoorParts, resources: Resources): Promise<Door> {
-  const { identity, ca, storage, spotlight, clock, random, logger } = parts;
-  const caCertificates = () => ca.certificatesDer;
-  const store = storage.vault.devices;
-  const registry = new DeviceRegistry<DeviceRow>({ store, gatehouseId: identity.id, clock, caCertificates });
+  const { ca, certificates, storage, spotlight, identity, clock, random, logger } = parts;
+  const { devices } = storage.vault;
+  const registry = new DeviceRegistry<DeviceRow>({
+    ...{ store: devices, gatehouseId: identity.id, clock },
+    caCertificates: () => ca.certificatesDer,
+    everyCaCertificate: () => ca.knownCertificatesDer,
+  });
   const peers = new Peers();
-  resources.use(registry.onRevoked((row) => peers.expel(parseDeviceId(row.id), "this device was revoked")));
-  const leaf = await ca.issueServer(identity.tls.spki);
+  resources.use(registry.onChange((row) => expelUnwelcome(peers, row)));
 
   // Pairing and status speak of the server, and the server admits by asking both: it comes last.
   let opened: QuicServer | undefined;
@@ -61,25 +69,27 @@ export async function openDoor(parts: DoorParts, resources: Resources): Promise<
     invariant(opened !== undefined, "the door is open before anybody comes in");
     return opened;
   };
-  const pairing = await openPairingDoor(parts, { certificate: () => leaf.der, server });
-  const router = resources.use(await openRouter(parts, { registry, pairing, server }));
-  const serve = (connection: QuicConnection, id: DeviceId): void => {
-    spotlight?.name(connection, id);
-    const peer = peerOf(connection, id, registry);
+  const pairing = await openPairingDoor(parts, server);
+  const router = resources.use(await openRouter(parts, { registry, peers, pairing, server }));
+  const serve = (connection: QuicConnection, device: AdmittedDevice<DeviceRow>): void => {
+    spotlight?.name(connection, device.id);
+    const peer = peerOf(connection, device, { registry, certificates });
     connection.onStream((stream) => router.serve(stream, peer));
   };
+  const arrived = arrivals({ registry, devices, audit: storage.audit, logger });
   opened = await QuicServer.listen({
-    ...{ listen: parts.listen, alpn: REQUESTS_ALPN, caPem: ca.certificatesPem, clock, random, logger },
-    identity: { keyPem: identity.tls.privateKeyPem, certificatePem: certificatePem(leaf.der) },
-    admit: admission({ registry, peers, pairing, logger, serve }),
+    ...{ listen: parts.listen, alpn: REQUESTS_ALPN, clock, random, logger, ...certificates.serverTls },
+    admit: admission({ registry, peers, pairing, logger, serve, arrived }),
+    isReadmitting: () => registry.isReadmitting,
     ...(spotlight === undefined ? {} : { onHandling: (connection) => spotlight.show(connection) }),
   });
+  certificates.onChange(() => server().replaceTls(certificates.serverTls));
   return { router, pairing, server: resources.use(opened) };
 }
 
 async function openPairingDoor(
-  { identity, boot, ca, storage, clock, random, logger }: DoorParts,
-  door: { readonly certificate: () => Uint8Array; readonly server: () => QuicServer },
+  { identity, boot, ca, certificates, storage, clock, random, logger }: DoorParts,
+  server: () => QuicServer,
 ): Promise<PairingDoor> {
   const { vault, audit } = storage;
   const burnt = { action: "pair:burn", resource: `gatehouse:${identity.id}`, outcome: "done" } as const;
@@ -89,57 +99,89 @@ async function openPairingDoor(
   );
   const enroll = enrollment({ ca, vault, audit, clock });
   return new PairingDoor({
-    ...door,
-    identity,
+    certificate: () => certificates.server.der,
+    ...{ server, identity, limiter, enroll, clock, random, logger },
     gatehouseName: boot.name,
-    limiter,
-    enroll,
-    clock,
-    random,
-    logger,
+    findByName: (name) =>
+      vault.devices.list().find((row) => row.name === name && row.state !== "revoked")?.id,
   });
 }
 
-async function openRouter(
-  { identity, boot, storage, quarantine, version, clock, logger }: DoorParts,
-  door: {
-    readonly registry: DeviceRegistry<DeviceRow>;
-    readonly pairing: PairingDoor;
-    readonly server: () => QuicServer;
-  },
-): Promise<Router<Peer>> {
+interface RouterParts {
+  readonly registry: DeviceRegistry<DeviceRow>;
+  readonly peers: Peers;
+  readonly pairing: PairingDoor;
+  readonly server: () => QuicServer;
+}
+
+async function openRouter(parts: DoorParts, door: RouterParts): Promise<Router<Peer>> {
+  const { identity, boot, storage, ca, certificates, version, clock, logger } = parts;
   const { vault, audit } = storage;
   const { registry, pairing, server } = door;
   const [schema, policies] = await Promise.all([loadDefaultSchema(), loadDefaultPolicies()]);
   return createRouter({
     ...{ gatehouseId: identity.id, audit, clock, logger, secrets: vault.secrets, windows: pairing },
     authorizer: await Authorizer.open({ schema, policies, logger }),
-    devices: {
-      list: () => registry.list(),
-      find: (text) => registry.find(text),
-      lastSeenAt: (id) => registry.lastSeenAt(id),
-      revoke: (id, at, mutation) => vault.devices.revoke(id, at, mutation),
-      release: (id, mutation) => quarantine.release(parseDeviceId(id), mutation),
-    },
+    devices: deviceDirectory(parts, door),
+    authority: authorityDesk({ ca, certificates, devices: vault.devices }),
     health: {
       ...{ name: boot.name, deviceId: identity.id, fingerprint: identity.fingerprint, version },
       quic: () => formatAddress(dialable(server().addresses, "network")),
-      activeDevices: () => registry.activeCount,
-      quarantinedDevices: () => registry.quarantinedCount,
+      devicesBy: (state) => registry.countOf(state),
+      burntCodes: () => pairing.burntCodes,
+      certificateExpiresAt: () => certificates.server.expiresAt,
       counters: () => ({ ...server().counters }),
       state: () => vault.state,
     },
   });
 }
 
-function peerOf(connection: QuicConnection, deviceId: DeviceId, registry: DeviceRegistry<DeviceRow>): Peer {
+function deviceDirectory(
+  { identity, ca, storage, quarantine, epoch, clock }: DoorParts,
+  { registry, peers }: RouterParts,
+): DeviceDirectory {
+  const { devices } = storage.vault;
+  /** What takes a right away is not answered before the count of it is kept outside of the vault. */
+  const kept = async (change: Promise<DeviceRow>): Promise<DeviceRow> => {
+    const row = await change;
+    await epoch.keep();
+    return row;
+  };
   return {
-    deviceId,
+    list: () => registry.list(),
+    find: (text) => registry.find(text),
+    lastSeen: (id) => registry.lastSeen(id),
+    connectionCount: (id) => peers.count(parseDeviceId(id)),
+    onChange: (listener) => registry.onChange(listener),
+    revoke: (id, at, mutation) => kept(devices.revoke(id, at, mutation)),
+    release: (id, mutation) => quarantine.release(parseDeviceId(id), mutation),
+    rename: (id, name, mutation) => devices.rename(id, name, mutation),
+    grant: (id, role, mutation) => devices.grant(id, role, mutation),
+    ungrant: (id, role, mutation) => kept(devices.ungrant(id, role, mutation)),
+    readmit: (id, until, mutation) => devices.readmit(id, until, mutation),
+    renew: renewals({ identity, ca, devices, clock }),
+  };
+}
+
+/** Within the turn in which it became so: live connections of a device that is not welcome any more end. */
+function expelUnwelcome(peers: Peers, { id, state }: DeviceRow): void {
+  if (state === "active") return;
+  const reasons = { revoked: "was revoked", quarantined: "is quarantined", held: "is held since a restore" };
+  peers.expel(parseDeviceId(id), `device.${state}`, `this device ${reasons[state]}`);
+}
+
+function peerOf(
+  connection: QuicConnection,
+  { id: deviceId, access }: AdmittedDevice<DeviceRow>,
+  { registry, certificates }: { registry: DeviceRegistry<DeviceRow>; certificates: OwnCertificates },
+): Peer {
+  return {
+    ...{ deviceId, access, wire: "quic" },
     facts: () => {
       const row = registry.get(deviceId);
-      return row?.state === "active" ? { name: row.name, role: row.role } : undefined;
+      return row?.state === "active" ? { name: row.name, roles: row.roles } : undefined;
     },
-    wire: "quic",
     remoteAddress: () => connection.remote.host,
+    serverSpkiSha256: certificates.server.spkiSha256,
   };
 }

@@ -23,22 +23,22 @@ export function enrollment({ ca, vault, audit, clock }: EnrollmentParts): Enroll
     }
     const deviceId = deviceIdOf(request.identityKey);
     const leaf = await ca.issueDevice(asked);
-    const { name, role, kind, platform, identityKey } = request;
+    const { name, role, kind, platform, identityKey, replaces } = request;
     const event = audit.encodeEvent({
       principal: deviceId,
       principalRole: role,
       action: "device:enroll",
       resource: `device:${deviceId}`,
       outcome: "done",
-      detail: { name, kind, platform, certificateSerial: leaf.serial },
+      detail: { name, kind, platform, certificateSerial: leaf.serial, ...(replaces && { replaces }) },
     });
+    const { serial, expiresAt, generation } = leaf;
     const device = {
       ...{ id: deviceId, name, role, kind, platform, identityKey, pairedAt: clock.now() },
       spkiSha256: sha256(asked.spki),
-      certificateExpiresAt: leaf.expiresAt,
-      certificateSerial: leaf.serial,
+      certificate: { serial, expiresAt, generation },
     };
-    await vault.devices.add(device, { audit: event });
+    await vault.devices.add(device, { audit: event }, { replaces });
     return { deviceId, name, role, certificate: leaf.der, caCertificates: ca.certificatesDer };
   };
 }

@@ -1,5 +1,6 @@
 import { join } from "node:path";
-import { type HomeLayout, removeFile, writeAtomic } from "../files/index.ts";
+import { isGatehouseError } from "../core/index.ts";
+import { type HomeLayout, readSmallFile, removeFile, writeAtomic } from "../files/index.ts";
 
 /** The client certificate of the home's own command line, renewed at each start of the daemon. */
 export interface OwnerCertificate {
@@ -15,7 +16,29 @@ export async function writeOwnerCertificate(layout: HomeLayout, owner: OwnerCert
     certificate: base64(owner.certificate),
     caCertificates: owner.caCertificates.map(base64),
   };
-  await writeAtomic(join(layout.identityDir, "owner.json"), Buffer.from(JSON.stringify(document)));
+  await writeAtomic(ownerFile(layout), Buffer.from(JSON.stringify(document)));
+}
+
+/** What was written last; undefined when there is nothing that reads: it is written anew then. */
+export async function readOwnerCertificate(
+  layout: HomeLayout,
+): Promise<Pick<OwnerCertificate, "certificate" | "caCertificates"> | undefined> {
+  try {
+    const document: unknown = JSON.parse(Buffer.from(await readSmallFile(ownerFile(layout))).toString());
+    const { certificate, caCertificates } = document as Readonly<Record<string, unknown>>;
+    if (typeof certificate !== "string" || !Array.isArray(caCertificates)) return undefined;
+    return {
+      certificate: bytes(certificate),
+      caCertificates: caCertificates.map((text) => bytes(String(text))),
+    };
+  } catch (failure) {
+    if (failure instanceof SyntaxError || isGatehouseError(failure, "file.not-found")) return undefined;
+    throw failure;
+  }
+}
+
+function ownerFile({ identityDir }: HomeLayout): string {
+  return join(identityDir, "owner.json");
 }
 
 /** Tells the home's own command line where the daemon listens, until disposed. */
@@ -30,4 +53,8 @@ export async function publishEndpoint(
 
 function base64(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString("base64");
+}
+
+function bytes(text: string): Uint8Array {
+  return new Uint8Array(Buffer.from(text, "base64"));
 }

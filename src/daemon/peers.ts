@@ -1,6 +1,6 @@
 import { GatehouseError, LIMITS } from "../core/index.ts";
 import type { DeviceId } from "../identity/index.ts";
-import type { QuicConnection } from "../quic/index.ts";
+import type { CloseCause, QuicConnection } from "../quic/index.ts";
 
 /** Live connections by device: to bound them, and to end them when the device is revoked. */
 export class Peers {
@@ -32,8 +32,13 @@ export class Peers {
     });
   }
 
+  /** Open now. */
+  count(id: DeviceId): number {
+    return this.#connections.get(id)?.size ?? 0;
+  }
+
   /** Ends every connection of a device, now. */
-  expel(id: DeviceId, reason: string): void {
-    for (const connection of this.#connections.get(id) ?? []) connection.close("device.revoked", reason);
+  expel(id: DeviceId, cause: CloseCause, reason: string): void {
+    for (const connection of this.#connections.get(id) ?? []) connection.close(cause, reason);
   }
 }

@@ -17,6 +17,7 @@ export {
   type QuicServerLimits,
   type QuicServerOptions,
   type ServerHandshake,
+  type ServerTls,
   type TlsContext,
 } from "./server.ts";
 export type { QuicStream, StreamSink } from "./stream.ts";

@@ -25,25 +25,27 @@ import { udpNetwork } from "./udp-socket.ts";
 /** RFC 9000 §7.2: a client's first destination connection id has at least 8 bytes. */
 const FIRST_CONNECTION_ID_BYTES_MIN = 8;
 const SCRATCH_BYTES = 65_536;
-/** Which TLS context a connection came through: `pairing` lets any key pass TLS, so admission is all there is. */
-export type TlsContext = "strict" | "pairing";
+/** Which TLS context a connection came through: all but `strict` let any key pass TLS, so admission is all there is. */
+export type TlsContext = "strict" | "pairing" | "renewal";
 
 export interface ServerHandshake extends Handshake {
   readonly context: TlsContext;
 }
 
-export interface QuicServerOptions {
+export interface QuicServerOptions extends ServerTls {
   /** One socket each; a wildcard is bound to every address of its family. */
   readonly listen: readonly SocketAddress[];
-  readonly identity: TlsIdentity;
-  /** The authorities that client certificates are verified against in the strict context, PEM. */
-  readonly caPem: string;
   readonly alpn: string;
   /**
    * Judges every connection of either context; one that comes by early data twice, the second time when its handshake is
    * complete. Synchronous; must not throw.
    */
   readonly admit: (handshake: ServerHandshake) => Admission;
+  /**
+   * Whether devices are expected whose certificates have run out. Where they are, a source whose handshake TLS has just
+   * ended gets a context that lets any key through the next time, for `admit` to decide: all others stay strict.
+   */
+  readonly isReadmitting?: () => boolean;
   /**
    * Told whose packets, timers or writes are handled next, and undefined when nobody's are any more: whoever freezes the
    * loop is known by it. Called very often.
@@ -55,6 +57,13 @@ export interface QuicServerOptions {
   readonly limits?: Partial<QuicServerLimits>;
   /** Default: the machine's own. */
   readonly network?: Network;
+}
+
+/** What a server shows, and whom it trusts. */
+export interface ServerTls {
+  readonly identity: TlsIdentity;
+  /** The authorities that client certificates are verified against in the strict context, PEM. */
+  readonly caPem: string;
 }
 
 export interface QuicServerLimits extends SourceLimits {
@@ -107,7 +116,8 @@ export class QuicServer implements AsyncDisposable {
   readonly #options: QuicServerOptions;
   readonly #limits: QuicServerLimits;
   readonly #quiche: Quiche;
-  readonly #strict: NativeConfig;
+  #tls: ServerTls;
+  #strict: NativeConfig;
   readonly #turn: Turn<QuicConnection>;
   readonly #validation: AddressValidation;
   readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
@@ -119,14 +129,12 @@ export class QuicServer implements AsyncDisposable {
   #isClosing = false;
 
   private constructor(options: QuicServerOptions, quiche: Quiche) {
-    const { clock, random, logger, identity, caPem, alpn } = options;
+    const { clock, random, logger, identity, caPem } = options;
     this.#options = options;
     this.#limits = { ...LIMITS, ...options.limits };
     this.#quiche = quiche;
-    this.#strict = transportConfig(quiche, {
-      ...{ role: "server", identity, earlyData: "allowed", alpn: [alpn] },
-      verification: { kind: "strict", caPem },
-    });
+    this.#tls = { identity, caPem };
+    this.#strict = this.#strictConfig();
     this.#endedIds = new EndedIds(clock);
     this.#validation = new AddressValidation(this.#limits, clock, random);
     this.#turn = new Turn({
@@ -181,18 +189,22 @@ export class QuicServer implements AsyncDisposable {
   openPairing(alpn: string): Disposable {
     if (this.#pairing !== undefined) throw new TypeError("QuicServer.openPairing: a window is open already");
     // One for each connection: tickets of this context prove nothing, and with its keys gone nobody can show one.
-    const config = () =>
-      transportConfig(this.#quiche, {
-        ...{ role: "server", identity: this.#options.identity, earlyData: "never" },
-        verification: { kind: "danger-any-key" },
-        alpn: [this.#options.alpn, alpn],
-      });
+    const config = () => this.#lenientConfig(this.#options.alpn, alpn);
     this.#pairing = config;
     return {
       [Symbol.dispose]: () => {
         if (this.#pairing === config) this.#pairing = undefined;
       },
     };
+  }
+
+  /**
+   * Shows another certificate, and trusts other authorities, from the next connection on; those that are open stay. Tickets
+   * given until now are worth a full handshake.
+   */
+  replaceTls(tls: ServerTls): void {
+    this.#tls = tls;
+    this.#strict = this.#strictConfig();
   }
 
   /** Tells every client that the end is near: what it does next it should do elsewhere, or later. */
@@ -209,6 +221,29 @@ export class QuicServer implements AsyncDisposable {
     await new Promise((resolve) => setImmediate(resolve));
     await this.#listeners?.[Symbol.asyncDispose]();
     for (const connection of [...this.#entries.keys()]) connection.abandon();
+  }
+
+  #strictConfig(): NativeConfig {
+    const { identity, caPem } = this.#tls;
+    return transportConfig(this.#quiche, {
+      ...{ role: "server", identity, earlyData: "allowed", alpn: [this.#options.alpn] },
+      verification: { kind: "strict", caPem },
+    });
+  }
+
+  #lenientConfig(...alpn: string[]): NativeConfig {
+    return transportConfig(this.#quiche, {
+      ...{ role: "server", identity: this.#tls.identity, earlyData: "never" },
+      ...{ verification: { kind: "danger-any-key" }, alpn },
+    });
+  }
+
+  #contextFor(source: string): { readonly context: TlsContext; readonly config: NativeConfig } {
+    if (this.#pairing !== undefined) return { context: "pairing", config: this.#pairing() };
+    const isExpected = this.#options.isReadmitting?.() === true;
+    if (!isExpected || !this.#validation.ledger.hasFailed(source))
+      return { context: "strict", config: this.#strict };
+    return { context: "renewal", config: this.#lenientConfig(this.#options.alpn) };
   }
 
   #read(arrivals: readonly Arrival[]): void {
@@ -303,8 +338,7 @@ export class QuicServer implements AsyncDisposable {
   }
 
   #accept(header: LongHeader, { id, originalId, source }: Newcomer, { from, socket }: Arrival): Entry {
-    const context: TlsContext = this.#pairing === undefined ? "strict" : "pairing";
-    const config = this.#pairing?.() ?? this.#strict;
+    const { context, config } = this.#contextFor(source);
     const remote = { host: from.host, port: from.port };
     const ids = new Set<string>();
     const connection: QuicConnection = new QuicConnection({
@@ -364,8 +398,8 @@ export class QuicServer implements AsyncDisposable {
 
   /** A ticket of the pairing context proves nothing: nobody checked the chain it was issued on. */
   #judge(handshake: ServerHandshake): Admission {
-    if (handshake.context === "pairing" && handshake.isResumed) {
-      const error = new GatehouseError("quic.not-admitted", "sessions of a pairing window are not resumed");
+    if (handshake.context !== "strict" && handshake.isResumed) {
+      const error = new GatehouseError("quic.not-admitted", "sessions of another context are not resumed");
       return { kind: "refused", cause: "not-admitted", error };
     }
     try {

@@ -49,6 +49,11 @@ export class SourceLedger {
     return isFull ? "refuse" : "accept";
   }
 
+  /** A handshake of this source failed lately. */
+  hasFailed(source: string): boolean {
+    return this.#recentFailures(source) > 0;
+  }
+
   began(source: string): void {
     this.#halfOpen.set(source, (this.#halfOpen.get(source) ?? 0) + 1);
     this.#total += 1;

@@ -2,9 +2,11 @@ import type { Clock, Logger } from "../core/index.ts";
 import { METHODS } from "../gen/index.ts";
 import { type DeviceId, parseDeviceId } from "../identity/index.ts";
 import { EarlyData, Router } from "../rpc/index.ts";
+import { type AuthorityDesk, authorityService } from "./authority.ts";
 import { type DeviceDirectory, deviceService } from "./device.ts";
 import { type AuditTrail, type DecisionMaker, Guard } from "./guard.ts";
 import { type HealthFacts, healthService } from "./health.ts";
+import { joinerNamed } from "./joiners.ts";
 import { type PairingWindows, pairingService } from "./pairing.ts";
 import type { Peer } from "./peer.ts";
 import { type VaultParts, vaultService } from "./vault.ts";
@@ -14,6 +16,7 @@ export interface ServiceParts {
   readonly authorizer: DecisionMaker;
   readonly audit: AuditTrail;
   readonly devices: DeviceDirectory;
+  readonly authority: AuthorityDesk;
   readonly secrets: VaultParts["secrets"];
   readonly windows: PairingWindows;
   readonly health: HealthFacts;
@@ -25,10 +28,12 @@ export interface ServiceParts {
 export function createRouter(parts: ServiceParts): Router<Peer> {
   const { authorizer, audit, clock, logger, gatehouseId, devices } = parts;
   const findDevice = (text: string) => {
-    const { id, role, name } = devices.find(text);
-    return { id: parseDeviceId(id), role, name };
+    const { id, roles, name } = devices.find(text);
+    return { id: parseDeviceId(id), roles, name };
   };
-  const guard = new Guard({ authorizer, audit, clock, subjects: { gatehouseId, findDevice } });
+  const findJoiner = (text: string) => joinerNamed(text, parts.windows.waiting());
+  const guard = new Guard({ authorizer, audit, clock, subjects: { gatehouseId, findDevice, findJoiner } });
+  parts.devices.onChange(({ id }) => guard.recheck(id));
   const earlyData = new EarlyData<Peer>({ clock, ownerOf: ({ deviceId }) => deviceId });
   const router = new Router<Peer>({ clock, log: logger, interceptors: guard.interceptors, earlyData });
   const counters = () => {
@@ -36,8 +41,9 @@ export function createRouter(parts: ServiceParts): Router<Peer> {
     const early = { earlyAccepted: accepted, earlyReplayed: replayed, earlyUnremembered: full };
     return { ...parts.health.counters(), ...early, earlyUnfit: withSideEffects + withoutRequestId };
   };
-  healthService(router, { guard, facts: { ...parts.health, counters } });
-  deviceService(router, { guard, devices, clock });
+  healthService(router, { guard, clock, facts: { ...parts.health, counters } });
+  deviceService(router, { gatehouseId, guard, devices, clock });
+  authorityService(router, parts.authority);
   pairingService(router, parts.windows);
   vaultService(router, { guard, secrets: parts.secrets });
   router.assertHandles(METHODS);

@@ -5,9 +5,11 @@
 import type { AuditFields, AuditOutcome } from "../audit/index.ts";
 import type { Action, AuthorizationRequest, Decision, Resource } from "../authz/index.ts";
 import { type Clock, type ErrorCode, GatehouseError, isGatehouseError, LIMITS } from "../core/index.ts";
+import { parseDeviceId } from "../identity/index.ts";
 import type { Awaitable, CallContext, Interceptor } from "../rpc/index.ts";
 import type { Peer } from "./peer.ts";
 import { resourceName, SUBJECT_BY_PATH, type Subject, type SubjectContext } from "./subject.ts";
+import { isAsyncIterable, supervised } from "./supervised-stream.ts";
 
 export interface DecisionMaker {
   decide(request: AuthorizationRequest): Decision;
@@ -22,9 +24,11 @@ export interface AuditTrail {
 export interface GuardOptions {
   readonly authorizer: DecisionMaker;
   readonly audit: AuditTrail;
-  readonly subjects: SubjectContext;
+  readonly subjects: Omit<SubjectContext, "callerId">;
   readonly clock: Clock;
 }
+
+type CallerFacts = NonNullable<ReturnType<Peer["facts"]>>;
 
 /** A call that was let through, with what its records need. */
 export interface Granted {
@@ -40,11 +44,16 @@ const COUNTED: ReadonlyMap<string, Action> = new Map([["/gatehouse.v1.Health/Pin
 /** Calls that decide for themselves, folder by folder. */
 const SELF_DECIDED: ReadonlySet<string> = new Set(["/gatehouse.v1.Vault/List"]);
 
+/** All that a device whose certificate has run out may ask for. */
+const RENEWAL = "/gatehouse.v1.Device/Renew";
+
 export class Guard {
   readonly #options: GuardOptions;
   readonly #gatehouse: Resource;
   readonly #granted = new WeakMap<CallContext<Peer>, GrantedCall>();
   readonly #loads = new Map<string, Load>();
+  /** Of calls that stream answers, by device. */
+  readonly #streams = new Map<string, Set<() => void>>();
 
   constructor(options: GuardOptions) {
     this.#options = options;
@@ -64,6 +73,19 @@ export class Guard {
     const call = this.#granted.get(context);
     if (call === undefined) throw new TypeError(`Guard.granted: ${context.method.path} was not authorized`);
     return call;
+  }
+
+  /** What policies would say of a device, were it to call now over QUIC. Not recorded: nothing is asked for. */
+  wouldAllow({ id, name, roles }: DeviceSubject, action: Action, resource: Resource): boolean {
+    const { authorizer, clock } = this.#options;
+    const principal = { deviceId: parseDeviceId(id), name, roles };
+    const context = { wire: "quic", timeMs: clock.now(), isEarlyData: false } as const;
+    return authorizer.decide({ principal, action, resource, context }).kind === "allow";
+  }
+
+  /** Something about a device has changed: calls of its that stream answers are judged anew. */
+  recheck(deviceId: string): void {
+    for (const check of this.#streams.get(deviceId) ?? []) check();
   }
 
   #limit<Answer>(context: CallContext<Peer>, next: () => Awaitable<Answer>): Awaitable<Answer> {
@@ -101,7 +123,7 @@ export class Guard {
   #isCounted(context: CallContext<Peer>): boolean {
     const action = COUNTED.get(context.method.path);
     const facts = action === undefined ? undefined : context.peer.facts();
-    if (action === undefined || facts === undefined) return false;
+    if (action === undefined || facts === undefined || context.peer.access !== "full") return false;
     const decision = decide(this.#options, context, facts, { action, resource: this.#gatehouse });
     if (decision.kind !== "allow") return false;
     this.#options.audit.count(action);
@@ -112,11 +134,13 @@ export class Guard {
   #judge(context: CallContext<Peer>, request: unknown): GrantedCall {
     const facts = context.peer.facts();
     if (facts === undefined) throw new GatehouseError("device.revoked", "this device was revoked");
+    if (context.peer.access === "renewal" && context.method.path !== RENEWAL) throw renewalOnly();
     const subjectOf = SUBJECT_BY_PATH.get(context.method.path);
     if (subjectOf === undefined) throw new GatehouseError("authz.denied", "no policy speaks of this method");
     const base = { context, facts, options: this.#options };
     try {
-      const subject = subjectOf(request, this.#options.subjects);
+      const callerId = context.peer.deviceId;
+      const subject = subjectOf(request, { ...this.#options.subjects, callerId });
       return new GrantedCall({ ...base, subject, isAboutDevice: subject.resource.kind === "device" });
     } catch (failure) {
       if (!isGatehouseError(failure, "device.not-found") && !isGatehouseError(failure, "device.ambiguous"))
@@ -140,6 +164,27 @@ export class Guard {
     return call;
   }
 
+  /** Ends a stream of answers when its caller may not have it any more. */
+  #supervised<Answer>(call: GrantedCall, context: CallContext<Peer>, answer: Answer): Answer {
+    if (!isAsyncIterable(answer)) return answer;
+    const { deviceId } = context.peer;
+    const checks = this.#streams.get(deviceId) ?? new Set();
+    this.#streams.set(deviceId, checks);
+    const verdict = new Promise<never>((_resolve, reject) => {
+      const check = (): void => {
+        const failure = call.failureNow();
+        if (failure !== undefined) reject(failure);
+      };
+      checks.add(check);
+      context.onEnd(() => {
+        checks.delete(check);
+        if (checks.size === 0 && this.#streams.get(deviceId) === checks) this.#streams.delete(deviceId);
+      });
+    });
+    verdict.catch(() => undefined);
+    return supervised(answer, verdict) as Answer;
+  }
+
   async #recorded<Answer>(
     call: GrantedCall,
     context: CallContext<Peer>,
@@ -152,7 +197,7 @@ export class Guard {
     }
     if (context.method.kind === "server") {
       await audit.append(call.fields("allowed"));
-      return await next();
+      return this.#supervised(call, context, await next());
     }
     try {
       const answer = await next();
@@ -166,9 +211,23 @@ export class Guard {
   }
 }
 
+function renewalOnly(): GatehouseError {
+  return new GatehouseError(
+    "device.renewal-only",
+    "this device's certificate has run out: it may renew it, no more",
+    {
+      hint: "renew it with: gatehouse device renew",
+    },
+  );
+}
+
+interface DeviceSubject extends CallerFacts {
+  readonly id: string;
+}
+
 interface GrantedCallParts {
   readonly context: CallContext<Peer>;
-  readonly facts: { readonly name: string; readonly role: string };
+  readonly facts: CallerFacts;
   readonly subject: Subject;
   /** One device, known or not: its denial must not tell which. */
   readonly isAboutDevice: boolean;
@@ -205,6 +264,15 @@ class GrantedCall implements Granted {
     return this.#parts.options.audit.encodeEvent({ ...this.fields("done"), detail });
   }
 
+  /** Judges the call again, by what is on record now; answers why it must end, if it must. */
+  failureNow(): GatehouseError | undefined {
+    const { context, options } = this.#parts;
+    const facts = context.peer.facts();
+    if (facts === undefined)
+      return new GatehouseError("device.revoked", "this device is not welcome any more");
+    return decide(options, context, facts, this.subject).kind === "allow" ? undefined : this.denial();
+  }
+
   denial(): GatehouseError<"authz.denied"> {
     const reason = this.#parts.isAboutDevice
       ? "no policy permits this for such a device"
@@ -218,7 +286,7 @@ class GrantedCall implements Granted {
     const { context, facts } = this.#parts;
     return {
       principal: context.peer.deviceId,
-      principalRole: facts.role,
+      principalRole: facts.roles.join(" "),
       action: this.subject.action,
       resource: resourceName(this.subject.resource),
       outcome,
@@ -239,12 +307,12 @@ class GrantedCall implements Granted {
 function decide(
   { authorizer, clock }: GuardOptions,
   { peer, isEarlyData }: CallContext<Peer>,
-  { name, role }: { readonly name: string; readonly role: string },
+  { name, roles }: CallerFacts,
   { action, resource }: Subject,
 ): Decision {
   const { deviceId, wire } = peer;
   return authorizer.decide({
-    principal: { deviceId, name, role },
+    principal: { deviceId, name, roles },
     action,
     resource,
     context: { wire, timeMs: clock.now(), isEarlyData, remoteAddress: peer.remoteAddress() },

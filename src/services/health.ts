@@ -1,4 +1,4 @@
-import { GatehouseError, LIMITS } from "../core/index.ts";
+import { type Clock, GatehouseError, LIMITS } from "../core/index.ts";
 import { METHODS } from "../gen/index.ts";
 import type { Router } from "../rpc/index.ts";
 import type { Guard } from "./guard.ts";
@@ -11,19 +11,23 @@ export interface HealthFacts {
   readonly version: string;
   /** HOST:PORT. */
   readonly quic: () => string;
-  readonly activeDevices: () => number;
-  readonly quarantinedDevices: () => number;
+  readonly devicesBy: (state: "active" | "quarantined" | "held") => number;
+  /** Pairing codes tried wrongly within the last hour. */
+  readonly burntCodes: () => number;
+  /** Of the gatehouse's own certificate, Unix ms. */
+  readonly certificateExpiresAt: () => number;
   /** What came to the door and what became of it. */
   readonly counters: () => Readonly<Record<string, number>>;
   readonly state: () => { readonly kind: string; readonly reason?: string };
 }
 
 export interface HealthParts {
+  readonly clock: Clock;
   readonly guard: Guard;
   readonly facts: HealthFacts;
 }
 
-export function healthService(router: Router<Peer>, { guard, facts }: HealthParts): void {
+export function healthService(router: Router<Peer>, { guard, facts, clock }: HealthParts): void {
   const { name, deviceId, fingerprint, version } = facts;
   router.handle(METHODS.Health.Ping, ({ payload }) => {
     if (payload.length <= LIMITS.pingPayloadBytes) return { payload };
@@ -31,13 +35,21 @@ export function healthService(router: Router<Peer>, { guard, facts }: HealthPart
   });
   router.handle(METHODS.Health.Status, (_request, context) => {
     const { kind, reason = "" } = facts.state();
-    const [devices, quarantinedDevices] = [facts.activeDevices(), facts.quarantinedDevices()];
+    const { devicesBy, burntCodes, certificateExpiresAt } = facts;
+    const numbers = {
+      devices: devicesBy("active"),
+      quarantinedDevices: devicesBy("quarantined"),
+      heldDevices: devicesBy("held"),
+      burntCodes: burntCodes(),
+      certificateExpiresAt: certificateExpiresAt(),
+      now: clock.now(),
+    };
     const quic = facts.quic();
     const mayRead = guard.granted(context).may("audit:read", { kind: "audit-log" });
     const counters = mayRead
       ? Object.entries(facts.counters()).map(([name, value]) => ({ name, value }))
       : [];
     const identity = { name, deviceId, fingerprint, version };
-    return { ...identity, state: kind, reason, quic, devices, quarantinedDevices, counters };
+    return { ...identity, state: kind, reason, quic, counters, ...numbers };
   });
 }

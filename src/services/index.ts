@@ -1,5 +1,6 @@
+export type { AuthorityDesk, AuthorityGeneration } from "./authority.ts";
 export { createRouter, type ServiceParts } from "./create-router.ts";
-export type { DeviceDirectory } from "./device.ts";
+export type { DeviceDirectory, RenewalAnswer, RenewalWish } from "./device.ts";
 export type { AuditTrail, DecisionMaker } from "./guard.ts";
 export type { HealthFacts } from "./health.ts";
 export type { PairingWindowEvent, PairingWindows, PairingWindowWish } from "./pairing.ts";

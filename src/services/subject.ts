@@ -12,12 +12,16 @@ export interface Subject {
 /** What a subject is made from, besides the request. */
 export interface SubjectContext {
   readonly gatehouseId: DeviceId;
+  /** Of the call at hand. */
+  readonly callerId: DeviceId;
   /** @throws device.not-found, device.ambiguous */
   readonly findDevice: (text: string) => {
     readonly id: DeviceId;
-    readonly role: string;
+    readonly roles: readonly string[];
     readonly name: string;
   };
+  /** Somebody who has proven a pairing code and waits for a yes. @throws pairing.not-waiting */
+  readonly findJoiner: SubjectContext["findDevice"];
 }
 
 type Services = typeof METHODS;
@@ -56,9 +60,25 @@ export const SUBJECTS: Table = {
     Show: (_request, context) => gatehouse("device:list", context),
     Revoke: ({ device }, context) => knownDevice("device:revoke", device, context),
     Release: ({ device }, context) => knownDevice("device:release", device, context),
+    Rename: ({ device }, context) => knownDevice("device:rename", device, context),
+    Grant: ({ device }, context) => knownDevice("device:grant", device, context),
+    Ungrant: ({ device }, context) => knownDevice("device:grant", device, context),
+    Readmit: ({ device }, context) => knownDevice("device:readmit", device, context),
+    Renew: (_request, context) => knownDevice("device:renew-self", context.callerId, context),
+  },
+  Authority: {
+    Show: (_request, context) => gatehouse("authority:read", context),
+    Rotate: (_request, context) => gatehouse("authority:manage", context),
+    RenewServer: (_request, context) => gatehouse("authority:manage", context),
+    RevocationList: (_request, context) => gatehouse("authority:read", context),
   },
   Pairing: {
     Open: (_request, context) => gatehouse("pair:open", context),
+    Waiting: (_request, context) => gatehouse("pair:open", context),
+    Decide: ({ device }, { findJoiner }) => ({
+      action: "device:approve",
+      resource: { kind: "device", ...findJoiner(device) },
+    }),
   },
   Vault: {
     Put: ({ path }) => secret("secret:write", path),

@@ -1,38 +1,47 @@
-import { equalBytes, GatehouseError, LIMITS } from "../core/index.ts";
-import { gatehouse } from "../gen/index.ts";
+import { equalBytes, fromUtf8, GatehouseError, LIMITS, utf8 } from "../core/index.ts";
+import {
+  type DeviceCertificate,
+  type DeviceRow,
+  type DeviceSight,
+  decodeDevice,
+  encodeDevice,
+} from "./device-row.ts";
 import type { Mutation, Mutations } from "./mutations.ts";
 import { pages } from "./pages.ts";
 import type { Change, Transaction } from "./transaction.ts";
 
-const { StoredDevice } = gatehouse.v1;
-
-/** A paired device as the vault remembers it. Times in Unix ms. */
-export interface DeviceRow {
-  /** Canonical device id. */
-  readonly id: string;
-  readonly name: string;
+export interface NewDevice
+  extends Pick<DeviceRow, "id" | "name" | "identityKey" | "spkiSha256" | "kind" | "platform" | "pairedAt"> {
   readonly role: string;
-  /** 32 bytes, pinned for good. */
-  readonly identityKey: Uint8Array;
-  /** SHA-256 of the TLS key's SubjectPublicKeyInfo. */
-  readonly spkiSha256: Uint8Array;
-  readonly state: "active" | "quarantined" | "revoked";
-  readonly pairedAt: number;
-  readonly quarantinedAt: number | undefined;
-  readonly revokedAt: number | undefined;
-  readonly certificateExpiresAt: number;
-  /** Lower-case hex. */
-  readonly certificateSerial: string;
-  readonly kind: string;
-  readonly platform: string;
+  readonly certificate: DeviceCertificate;
 }
 
-export type NewDevice = Omit<DeviceRow, "state" | "quarantinedAt" | "revokedAt">;
-export type DeviceCertificate = Pick<DeviceRow, "spkiSha256" | "certificateExpiresAt" | "certificateSerial">;
+export interface AddOptions {
+  /** Id of a device of the same name that this one takes the place of: it is revoked in the same moment. */
+  readonly replaces?: string | undefined;
+}
+
+export interface RenewedCertificate {
+  /** SHA-256 of the certified key's SubjectPublicKeyInfo. */
+  readonly spkiSha256: Uint8Array;
+  readonly certificate: DeviceCertificate;
+  /** Unix ms. */
+  readonly at: number;
+}
+
+export interface HoldWish {
+  readonly exceptId: string;
+  /** Unix ms. */
+  readonly at: number;
+  readonly epochMin: number;
+}
 
 const OWNER = "owner";
 /** Rare enough that all device changes take turns: names and the last owner are then checked without a race. */
 const LOCK = ["device"];
+const EPOCH = "devices/epoch";
+/** Good at once: three are usual. */
+const CERTIFICATES_MAX = 8;
 
 /** The devices a gatehouse knows; held in memory, so that each handshake can ask without waiting. */
 export class Devices {
@@ -41,7 +50,8 @@ export class Devices {
 
   constructor(mutations: Mutations) {
     this.#mutations = mutations;
-    for (const { key, body } of pages(mutations.store, "device")) this.#rows.set(key, decode(key, body));
+    for (const { key, body } of pages(mutations.store, "device"))
+      this.#rows.set(key, decodeDevice(key, body));
     mutations.store.subscribe((transaction) => this.#follow(transaction));
   }
 
@@ -54,34 +64,55 @@ export class Devices {
     return [...this.#rows.values()].sort((a, b) => a.pairedAt - b.pairedAt || (a.id < b.id ? -1 : 1));
   }
 
+  /** Counts up with everything that takes a right from a device: a copy that counts less gives it back. */
+  get epoch(): number {
+    const body = this.#mutations.store.get("setting", EPOCH)?.body;
+    return body === undefined ? 0 : Number(fromUtf8(body));
+  }
+
   /** Called after each durable change, with the row as it is now. */
   subscribe(listener: (row: DeviceRow) => void): Disposable {
     return this.#mutations.store.subscribe(({ changes }) => {
       for (const change of changes) {
-        if (change.space === "device" && change.kind === "put") listener(decode(change.key, change.body));
+        if (change.space === "device" && change.kind === "put")
+          listener(decodeDevice(change.key, change.body));
       }
     });
   }
 
   /**
    * Adds a device, or renews what is known of one that joins again with the same identity key.
-   * @throws GatehouseError `device.revoked`, `device.key-changed`, `device.name-taken` (by another active device),
-   * `device.quarantined` (joining again is no way out of it), `device.last-owner` (joining again as less), `vault.full`.
+   * @throws GatehouseError `device.revoked`, `device.key-changed`, `device.name-taken` (by another device),
+   * `device.quarantined`, `device.held` (joining again is no way out of either), `device.last-owner` (joining again as
+   * less, or in the place of the last owner), `vault.full`.
    */
-  async add(device: NewDevice, mutation: Mutation<DeviceRow>): Promise<DeviceRow> {
+  async add(
+    device: NewDevice,
+    mutation: Mutation<DeviceRow>,
+    { replaces }: AddOptions = {},
+  ): Promise<DeviceRow> {
     return await this.#mutations.run(LOCK, mutation, () => {
-      this.#checkAddable(device);
-      return stored({ ...device, state: "active", quarantinedAt: undefined, revokedAt: undefined });
+      const replaced = replaces === undefined ? undefined : this.#replaceable(device, replaces);
+      this.#checkAddable(device, replaced);
+      const { role, certificate, ...fields } = device;
+      const row: DeviceRow = {
+        ...{ ...fields, roles: [role], certificates: [certificate], state: "active" },
+        ...{ nextSpkiSha256: undefined, quarantinedAt: undefined, heldAt: undefined, revokedAt: undefined },
+        ...{ readmittedUntil: undefined, lastSeen: undefined },
+      };
+      const { changes, result } = stored(row);
+      if (replaced === undefined) return { changes, result };
+      const revoked = this.#lessened({ ...replaced, state: "revoked", revokedAt: device.pairedAt });
+      return { changes: [...revoked.changes, ...changes], result };
     });
   }
 
   /** For good. Revoking again answers the row as it is. @throws GatehouseError `device.not-found`, `device.last-owner`. */
   async revoke(id: string, at: number, mutation: Mutation<DeviceRow>): Promise<DeviceRow> {
-    return await this.#mutations.run(LOCK, mutation, () => {
-      const row = this.#known(id);
-      if (row.state === "revoked") return { changes: [], result: row };
+    return await this.#change(id, mutation, (row) => {
+      if (row.state === "revoked") return unchanged(row);
       this.#checkNotLastOwner(row);
-      return stored({ ...row, state: "revoked", revokedAt: at });
+      return this.#lessened({ ...row, state: "revoked", revokedAt: at, readmittedUntil: undefined });
     });
   }
 
@@ -90,34 +121,130 @@ export class Devices {
    * @throws GatehouseError `device.not-found`, `device.last-owner`: nobody would be left to release it.
    */
   async quarantine(id: string, at: number, mutation: Mutation<DeviceRow>): Promise<DeviceRow> {
-    return await this.#mutations.run(LOCK, mutation, () => {
-      const row = this.#known(id);
-      if (row.state !== "active") return { changes: [], result: row };
+    return await this.#change(id, mutation, (row) => {
+      if (row.state !== "active") return unchanged(row);
       this.#checkNotLastOwner(row);
-      return stored({ ...row, state: "quarantined", quarantinedAt: at });
+      return this.#lessened({ ...row, state: "quarantined", quarantinedAt: at });
     });
   }
 
-  /** Ends a quarantine. A device that is in none stays as it is. @throws GatehouseError `device.not-found`. */
-  async release(id: string, mutation: Mutation<DeviceRow>): Promise<DeviceRow> {
+  /**
+   * Shuts every device out but one, until each is released: this gatehouse has been restored from a copy. Answers how many
+   * are held; the epoch is above `epochMin` then.
+   */
+  async holdAll({ exceptId, at, epochMin }: HoldWish, mutation: Mutation<number>): Promise<number> {
     return await this.#mutations.run(LOCK, mutation, () => {
-      const row = this.#known(id);
-      if (row.state !== "quarantined") return { changes: [], result: row };
-      return stored({ ...row, state: "active", quarantinedAt: undefined });
+      const held = this.list().filter(
+        ({ id, state }) => id !== exceptId && (state === "active" || state === "quarantined"),
+      );
+      const changes = held.flatMap((row) => {
+        const state = row.state === "active" ? ("held" as const) : row.state;
+        return stored({ ...row, state, heldAt: at, readmittedUntil: undefined }).changes;
+      });
+      return { changes: [...changes, this.#nextEpoch(epochMin)], result: held.length };
+    });
+  }
+
+  /** Ends quarantine and hold. A device that is in neither stays as it is. @throws GatehouseError `device.not-found`. */
+  async release(id: string, mutation: Mutation<DeviceRow>): Promise<DeviceRow> {
+    return await this.#change(id, mutation, (row) => {
+      if (row.state !== "quarantined" && row.state !== "held") return unchanged(row);
+      return stored({ ...row, state: "active", quarantinedAt: undefined, heldAt: undefined });
+    });
+  }
+
+  /** @throws GatehouseError `device.not-found`, `device.revoked`, `device.name-taken`. */
+  async rename(id: string, name: string, mutation: Mutation<DeviceRow>): Promise<DeviceRow> {
+    return await this.#change(id, mutation, (row) => {
+      if (row.state === "revoked") throw revoked();
+      if (row.name === name) return unchanged(row);
+      this.#checkNameFree(name, row.id);
+      return stored({ ...row, name });
     });
   }
 
   /** @throws GatehouseError `device.not-found`, `device.revoked`. */
-  async updateCertificate(
+  async grant(id: string, role: string, mutation: Mutation<DeviceRow>): Promise<DeviceRow> {
+    return await this.#change(id, mutation, (row) => {
+      if (row.state === "revoked") throw revoked();
+      if (row.roles.includes(role)) return unchanged(row);
+      if (row.roles.length >= LIMITS.rolesPerDevice)
+        throw new GatehouseError("usage.bad-argument", `a device has at most ${LIMITS.rolesPerDevice} roles`);
+      return stored({ ...row, roles: [...row.roles, role].sort() });
+    });
+  }
+
+  /** @throws GatehouseError `device.not-found`, `device.last-owner`. */
+  async ungrant(id: string, role: string, mutation: Mutation<DeviceRow>): Promise<DeviceRow> {
+    return await this.#change(id, mutation, (row) => {
+      if (!row.roles.includes(role)) return unchanged(row);
+      if (role === OWNER) this.#checkNotLastOwner(row);
+      return this.#lessened({ ...row, roles: row.roles.filter((own) => own !== role) });
+    });
+  }
+
+  /** @throws GatehouseError `device.not-found`, `device.revoked`, `device.quarantined`, `device.held`. */
+  async readmit(id: string, until: number, mutation: Mutation<DeviceRow>): Promise<DeviceRow> {
+    return await this.#change(id, mutation, (row) => {
+      checkWelcome(row);
+      return stored({ ...row, readmittedUntil: until });
+    });
+  }
+
+  /**
+   * A further certificate. What is pinned, and an open readmission, stay as they are until it is used.
+   * @throws GatehouseError `device.not-found`, `device.revoked`, `device.quarantined`, `device.held`, `rpc.overloaded` when
+   * it has too many that are good: a revocation list names all of them.
+   */
+  async renewed<Result>(
     id: string,
-    certificate: DeviceCertificate,
-    mutation: Mutation<DeviceRow>,
-  ): Promise<DeviceRow> {
+    { spkiSha256, certificate, at }: RenewedCertificate,
+    mutation: Mutation<Result>,
+    answer: (row: DeviceRow) => Result,
+  ): Promise<Result> {
     return await this.#mutations.run(LOCK, mutation, () => {
       const row = this.#known(id);
-      if (row.state === "revoked") throw revoked();
-      return stored({ ...row, ...certificate });
+      checkWelcome(row);
+      const good = row.certificates.filter(({ expiresAt }) => expiresAt > at);
+      if (good.length >= CERTIFICATES_MAX) throw renewedTooOften(good[0]?.expiresAt ?? at, at);
+      const isSameKey = equalBytes(spkiSha256, row.spkiSha256);
+      const nextSpkiSha256 = isSameKey ? row.nextSpkiSha256 : spkiSha256;
+      const next = { ...row, certificates: [...good, certificate], nextSpkiSha256 };
+      const { changes } = stored(next);
+      return { changes, result: answer(next) };
     });
+  }
+
+  /**
+   * The device came by the key of this hash, with a certificate that is good: a key before it is good no more, and a
+   * readmission has served. Nothing is written when there is nothing to change.
+   */
+  async used(id: string, spkiSha256: Uint8Array, mutation: Mutation<DeviceRow>): Promise<void> {
+    const isNews = (row: DeviceRow | undefined): row is DeviceRow =>
+      row !== undefined && (isNext(row, spkiSha256) || row.readmittedUntil !== undefined);
+    if (!isNews(this.#rows.get(id))) return;
+    await this.#change(id, mutation, (row) => {
+      if (!isNews(row) || row.state !== "active") return unchanged(row);
+      const pinned = isNext(row, spkiSha256) ? { spkiSha256, nextSpkiSha256: undefined } : {};
+      return stored({ ...row, ...pinned, readmittedUntil: undefined });
+    });
+  }
+
+  /** Writes down when a device was seen; not audited. */
+  async saw(id: string, lastSeen: DeviceSight): Promise<void> {
+    await this.#mutations.store.transact(LOCK, () => {
+      const row = this.#rows.get(id);
+      const changes = row === undefined ? [] : stored({ ...row, lastSeen }).changes;
+      return { changes, events: [], result: undefined };
+    });
+  }
+
+  async #change(
+    id: string,
+    mutation: Mutation<DeviceRow>,
+    plan: (row: DeviceRow) => Planned,
+  ): Promise<DeviceRow> {
+    return await this.#mutations.run(LOCK, mutation, () => plan(this.#known(id)));
   }
 
   #known(id: string): DeviceRow {
@@ -126,14 +253,18 @@ export class Devices {
     return row;
   }
 
-  #checkAddable(device: NewDevice): void {
-    const known = this.#rows.get(device.id);
-    if (known?.state === "revoked") throw revoked();
-    if (known?.state === "quarantined") {
-      throw new GatehouseError("device.quarantined", "this device is quarantined", {
-        hint: "its owner may let it in again with: gatehouse device release DEVICE",
-      });
+  #replaceable(device: NewDevice, id: string): DeviceRow {
+    const row = this.#known(id);
+    if (row.name !== device.name || row.id === device.id || row.state === "revoked") {
+      throw new GatehouseError("device.not-found", "the device to replace has changed meanwhile");
     }
+    this.#checkNotLastOwner(row);
+    return row;
+  }
+
+  #checkAddable(device: NewDevice, replaced: DeviceRow | undefined): void {
+    const known = this.#rows.get(device.id);
+    if (known !== undefined) checkWelcome(known);
     if (known !== undefined && !equalBytes(known.identityKey, device.identityKey)) {
       throw new GatehouseError("device.key-changed", "this device is known with another identity key", {
         hint: "revoke the device, then pair it anew",
@@ -141,73 +272,87 @@ export class Devices {
     }
     // Joining again takes the window's role: a window for members must not leave the gatehouse without an owner.
     if (known !== undefined && device.role !== OWNER) this.#checkNotLastOwner(known);
-    const welcome = [...this.#rows.values()].filter(({ state }) => state !== "revoked");
-    if (welcome.some(({ id, name }) => name === device.name && id !== device.id)) {
-      throw new GatehouseError("device.name-taken", `another device is called ${device.name}`, {
-        hint: "choose another name, or revoke the device that has it",
-      });
-    }
+    this.#checkNameFree(device.name, device.id, replaced?.id);
     if (known === undefined && this.#rows.size >= LIMITS.devices) {
       throw new GatehouseError("vault.full", `there are ${LIMITS.devices} devices already`);
     }
   }
 
+  #checkNameFree(name: string, ...mayHaveIt: readonly (string | undefined)[]): void {
+    const isTaken = [...this.#rows.values()].some(
+      (row) => row.state !== "revoked" && row.name === name && !mayHaveIt.includes(row.id),
+    );
+    if (!isTaken) return;
+    throw new GatehouseError("device.name-taken", `another device is called ${name}`, {
+      hint: "choose another name, or take that device's place with: gatehouse pair join --replace",
+    });
+  }
+
   #checkNotLastOwner(row: DeviceRow): void {
-    if (row.role !== OWNER || row.state !== "active") return;
-    const owners = [...this.#rows.values()].filter(({ role, state }) => role === OWNER && state === "active");
-    if (owners.length <= 1) {
-      throw new GatehouseError("device.last-owner", "the last owner cannot be shut out", {
-        hint: "pair another owner first",
-      });
-    }
+    const isOwner = ({ roles, state }: DeviceRow): boolean => roles.includes(OWNER) && state === "active";
+    if (!isOwner(row) || [...this.#rows.values()].filter(isOwner).length > 1) return;
+    throw new GatehouseError("device.last-owner", "the last owner cannot be shut out", {
+      hint: "pair another owner first",
+    });
+  }
+
+  #lessened(row: DeviceRow): Planned {
+    const { changes, result } = stored(row);
+    return { changes: [...changes, this.#nextEpoch()], result };
+  }
+
+  #nextEpoch(min = 0): Change {
+    const body = utf8(String(Math.max(this.epoch, min) + 1));
+    return { kind: "put", space: "setting", key: EPOCH, body };
   }
 
   #follow({ changes }: Transaction): void {
     for (const change of changes) {
       if (change.space !== "device") continue;
       if (change.kind === "delete") this.#rows.delete(change.key);
-      else this.#rows.set(change.key, decode(change.key, change.body));
+      else this.#rows.set(change.key, decodeDevice(change.key, change.body));
     }
   }
 }
 
-function stored(row: DeviceRow): { readonly changes: readonly Change[]; readonly result: DeviceRow } {
-  const { id, quarantinedAt = 0, revokedAt = 0, state: _state, ...rest } = row;
-  const body = StoredDevice.encode({ ...rest, quarantinedAt, revokedAt }).finish();
-  return { changes: [{ kind: "put", space: "device", key: id, body }], result: row };
+interface Planned {
+  readonly changes: readonly Change[];
+  readonly result: DeviceRow;
 }
 
-function decode(id: string, body: Uint8Array): DeviceRow {
-  const device = StoredDevice.decode(body);
-  return {
-    id,
-    name: device.name,
-    role: device.role,
-    identityKey: device.identityKey,
-    spkiSha256: device.spkiSha256,
-    state: stateOf(device),
-    pairedAt: device.pairedAt,
-    quarantinedAt: device.quarantinedAt === 0 ? undefined : device.quarantinedAt,
-    revokedAt: device.revokedAt === 0 ? undefined : device.revokedAt,
-    certificateExpiresAt: device.certificateExpiresAt,
-    certificateSerial: device.certificateSerial,
-    kind: device.kind,
-    platform: device.platform,
-  };
+function stored(row: DeviceRow): Planned {
+  return { changes: [{ kind: "put", space: "device", key: row.id, body: encodeDevice(row) }], result: row };
 }
 
-function stateOf({
-  quarantinedAt,
-  revokedAt,
-}: {
-  quarantinedAt: number;
-  revokedAt: number;
-}): DeviceRow["state"] {
-  if (revokedAt !== 0) return "revoked";
-  return quarantinedAt === 0 ? "active" : "quarantined";
+function unchanged(result: DeviceRow): Planned {
+  return { changes: [], result };
 }
 
-function revoked(): GatehouseError<"device.revoked"> {
+function isNext({ nextSpkiSha256 }: DeviceRow, spkiSha256: Uint8Array): boolean {
+  return nextSpkiSha256 !== undefined && equalBytes(nextSpkiSha256, spkiSha256);
+}
+
+function checkWelcome({ state }: DeviceRow): void {
+  if (state === "revoked") throw revoked();
+  if (state === "active") return;
+  const message = state === "held" ? "this device is held since a restore" : "this device is quarantined";
+  throw new GatehouseError(`device.${state}`, message, {
+    hint: "its owner may let it in again with: gatehouse device release DEVICE",
+  });
+}
+
+function renewedTooOften(firstExpiresAt: number, at: number): GatehouseError {
+  return new GatehouseError(
+    "rpc.overloaded",
+    `this device has ${CERTIFICATES_MAX} good certificates already`,
+    {
+      hint: "use the newest of them",
+      retryAfterMs: firstExpiresAt - at,
+    },
+  );
+}
+
+function revoked(): GatehouseError {
   return new GatehouseError("device.revoked", "this device was revoked", {
     hint: "a revoked device pairs anew with a new identity",
   });

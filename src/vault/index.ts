@@ -1,7 +1,14 @@
 export type { AuditSink } from "./audit-sink.ts";
 export type { Checkpointer, CheckpointTask } from "./checkpoint.ts";
 export { localCheckpointer, threadCheckpointer } from "./checkpointer.ts";
-export { type DeviceCertificate, type DeviceRow, Devices, type NewDevice } from "./devices.ts";
+export {
+  type DeviceCertificate,
+  type DeviceRow,
+  type DeviceSight,
+  type DeviceState,
+  newestCertificate,
+} from "./device-row.ts";
+export { Devices, type NewDevice, type RenewedCertificate } from "./devices.ts";
 export type { ListRange, StoredRecord } from "./image.ts";
 export type { KekProvider, ProvidedKey } from "./kek-provider.ts";
 export { keyFileProvider } from "./key-file.ts";

@@ -130,7 +130,7 @@ describe("an authorizer", () => {
       "two stories about one device",
       request({
         action: "device:renew-self",
-        resource: { kind: "device", id: idOf("phone"), role: "owner" },
+        resource: { kind: "device", id: idOf("phone"), roles: ["owner"] },
       }),
     ],
   ])("denies %s under policies that permit all", async (_, asked) => {
@@ -150,7 +150,7 @@ describe("an authorizer", () => {
 
   it("sees users' roles through the devices that belong to them", async () => {
     const authorizer = await defaultAuthorizer();
-    const principal = { deviceId: idOf("phone"), role: "guest" };
+    const principal = { deviceId: idOf("phone"), roles: ["guest"] };
     expect(authorizer.decide(request({ principal })).kind).toBe("deny");
     const user = { id: "ada", roles: ["member"] };
     expect(authorizer.decide(request({ principal: { ...principal, user } })).kind).toBe("allow");

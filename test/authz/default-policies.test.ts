@@ -33,7 +33,7 @@ const roleOf = (device: string): string => table.devices[device]?.role ?? "no su
 function resourceOf(row: Row): Resource {
   if (row.secret !== undefined) return { kind: "secret", path: filled(row.secret) };
   if (row.folder !== undefined) return { kind: "folder", path: filled(row.folder) };
-  if (row.device !== undefined) return { kind: "device", id: idOf(row.device), role: roleOf(row.device) };
+  if (row.device !== undefined) return { kind: "device", id: idOf(row.device), roles: [roleOf(row.device)] };
   if (row.policy !== undefined) return { kind: "policy", id: row.policy };
   if (row.tool !== undefined) return { kind: "tool", name: row.tool };
   if (row.profile !== undefined) return { kind: "profile", name: row.profile };
@@ -48,7 +48,7 @@ describe("the default policies", () => {
   });
 
   it.each(table.decisions.map((row) => [JSON.stringify(row), row] as const))("decide %s", (_, row) => {
-    const principal = { deviceId: idOf(row.who), role: roleOf(row.who) };
+    const principal = { deviceId: idOf(row.who), roles: [roleOf(row.who)] };
     const decision = authorizer.decide(request({ principal, action: row.may, resource: resourceOf(row) }));
     expect(decision.kind).toBe(row.is);
     expect(decision.policies).toEqual(row.by === undefined ? [] : [row.by]);
@@ -59,7 +59,7 @@ describe("the default policies", () => {
       { kind: "gatehouse", id: idOf("gatehouse") },
       { kind: "secret", path: "a/b" },
       { kind: "folder", path: "" },
-      { kind: "device", id: idOf("node"), role: "member" },
+      { kind: "device", id: idOf("node"), roles: ["member"] },
       { kind: "audit-log" },
       { kind: "policy", id: "default" },
       { kind: "tool", name: "deploy" },
@@ -70,8 +70,9 @@ describe("the default policies", () => {
         ACTIONS.filter((action) =>
           resources.some(
             (resource) =>
-              authorizer.decide(request({ principal: { deviceId: idOf("x"), role }, action, resource }))
-                .kind === "allow",
+              authorizer.decide(
+                request({ principal: { deviceId: idOf("x"), roles: [role] }, action, resource }),
+              ).kind === "allow",
           ),
         ),
       );

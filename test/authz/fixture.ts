@@ -19,7 +19,7 @@ type Overrides = { readonly [Field in keyof AuthorizationRequest]?: Authorizatio
 /** A member's phone reveals `shared/db` over QUIC at noon, unless told otherwise. */
 export function request(overrides: Overrides = {}): AuthorizationRequest {
   return {
-    principal: { deviceId: idOf("phone"), role: "member" },
+    principal: { deviceId: idOf("phone"), roles: ["member"] },
     action: "secret:reveal",
     resource: { kind: "secret", path: "shared/db" },
     context: { wire: "quic", timeMs: NOON_MS, isEarlyData: false, remoteAddress: "192.0.2.7" },

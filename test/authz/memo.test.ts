@@ -34,11 +34,11 @@ const pathOf = (device: string) => `devices/${idOf(device)}`;
 
 const facts = fc.record(
   {
-    role: fc.constantFrom("owner", "member", "guest"),
+    roles: fc.subarray(["guest", "member", "owner"]),
     name: fc.constantFrom("n", "m"),
     user: fc.record({ id: fc.constant("ada"), roles: fc.subarray(["owner", "guest"]) }),
   },
-  { requiredKeys: ["role"] },
+  { requiredKeys: ["roles"] },
 );
 
 const resource: fc.Arbitrary<Resource> = fc.oneof(
@@ -89,7 +89,7 @@ function bareCedar(
       uid: { type: "Device", id },
       attrs: of.name === undefined ? {} : { name: of.name },
       parents: [
-        { type: "Role", id: of.role },
+        ...of.roles.map((role) => ({ type: "Role", id: role })),
         ...(of.user === undefined ? [] : [{ type: "User", id: of.user.id }]),
       ],
     },
@@ -204,11 +204,11 @@ describe("the memo of decisions", () => {
     expect(fresh.decide(request()).isMemoised).toBe(false);
     expect(fresh.decide(request()).isMemoised).toBe(true);
     const others = [
-      { principal: { deviceId: idOf("node"), role: "member" } },
-      { principal: { deviceId: idOf("phone"), role: "owner" } },
-      { principal: { deviceId: idOf("phone"), role: "member", name: "n" } },
-      { principal: { deviceId: idOf("phone"), role: "member", user: { id: "u", roles: [] } } },
-      { principal: { deviceId: idOf("phone"), role: "member", user: { id: "u", roles: ["owner"] } } },
+      { principal: { deviceId: idOf("node"), roles: ["member"] } },
+      { principal: { deviceId: idOf("phone"), roles: ["owner"] } },
+      { principal: { deviceId: idOf("phone"), roles: ["member"], name: "n" } },
+      { principal: { deviceId: idOf("phone"), roles: ["member"], user: { id: "u", roles: [] } } },
+      { principal: { deviceId: idOf("phone"), roles: ["member"], user: { id: "u", roles: ["owner"] } } },
       { action: "secret:write" },
       { resource: { kind: "secret", path: "shared/db2" } },
       { resource: { kind: "folder", path: "shared/db" } },

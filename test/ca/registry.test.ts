@@ -38,24 +38,32 @@ class MemoryStore implements DeviceStore<DeviceRow> {
 
 function rowOf(device: DeviceIdentity, fields: Partial<DeviceRow> = {}): DeviceRow {
   return {
-    ...{ id: device.id, name: "phone", role: "member", state: "active", revokedAt: undefined },
+    ...{ id: device.id, name: "phone", roles: ["member"], state: "active", revokedAt: undefined },
+    ...{ nextSpkiSha256: undefined, readmittedUntil: undefined, lastSeen: undefined },
     spkiSha256: sha256(device.tls.spki),
     ...fields,
   };
 }
 
+const SIGHT = { wire: "quic", address: "192.0.2.1" } as const;
+
 let clock: ManualClock;
 let store: MemoryStore;
 let registry: DeviceRegistry<DeviceRow>;
 let caCertificate: Uint8Array;
+let everyCaCertificate: Uint8Array[];
 
 beforeEach(async () => {
   clock = new ManualClock();
   store = new MemoryStore();
   const input = { key: caKey, gatehouseId: gatehouse.id, generation: 1, now: clock.now(), random };
   caCertificate = await createCaCertificate(input);
-  const caCertificates = () => [caCertificate];
-  registry = new DeviceRegistry({ store, gatehouseId: gatehouse.id, caCertificates, clock });
+  everyCaCertificate = [caCertificate];
+  registry = new DeviceRegistry({
+    ...{ store, gatehouseId: gatehouse.id, clock },
+    caCertificates: () => [caCertificate],
+    everyCaCertificate: () => everyCaCertificate,
+  });
 });
 
 async function leafOf(device: DeviceIdentity, spki = device.tls.spki): Promise<Uint8Array> {
@@ -77,14 +85,14 @@ function refusal(chain: readonly Uint8Array[]): string {
 describe("admission", () => {
   it("lets a known device in by its pinned key, and remembers when", async () => {
     store.put(rowOf(phone));
-    expect(registry.lastSeenAt(phone.id)).toBeUndefined();
+    expect(registry.lastSeen(phone.id)).toBeUndefined();
     const { id, row } = registry.admit([await leafOf(phone)]);
     expect(id).toBe(phone.id);
-    expect(row).toMatchObject({ name: "phone", role: "member" });
+    expect(row).toMatchObject({ name: "phone", roles: ["member"] });
     // Being let in proves nothing yet: it may be a replay.
-    expect(registry.lastSeenAt(phone.id)).toBeUndefined();
-    registry.seen(id);
-    expect(registry.lastSeenAt(phone.id)).toBe(clock.now());
+    expect(registry.lastSeen(phone.id)).toBeUndefined();
+    registry.seen(id, SIGHT);
+    expect(registry.lastSeen(phone.id)).toEqual({ at: clock.now(), ...SIGHT });
   });
 
   it("refuses a device that is not on record, though its certificate is good", async () => {
@@ -97,11 +105,13 @@ describe("admission", () => {
     expect(refusal([leaf])).toBe("device.revoked");
     store.put(rowOf(phone, { state: "quarantined" }));
     expect(refusal([leaf])).toBe("device.quarantined");
+    store.put(rowOf(phone, { state: "held" }));
+    expect(refusal([leaf])).toBe("device.held");
     store.put(rowOf(phone));
     expect(refusal([await leafOf(phone, laptop.tls.spki)])).toBe("device.key-changed");
     clock.advance(LIMITS.certificateLifetimeMs);
     expect(refusal([leaf])).toBe("certificate.expired");
-    expect(registry.lastSeenAt(phone.id)).toBeUndefined();
+    expect(registry.lastSeen(phone.id)).toBeUndefined();
   });
 
   it("refuses everything else with a typed error", async () => {
@@ -119,6 +129,60 @@ describe("admission", () => {
     const input = { key, gatehouseId: gatehouse.id, generation: 2, now: clock.now(), random };
     caCertificate = await createCaCertificate(input);
     expect(refusal([leaf])).toBe("certificate.untrusted");
+  });
+});
+
+describe("a renewal of the key", () => {
+  it("makes both keys good", async () => {
+    store.put(rowOf(phone, { nextSpkiSha256: sha256(laptop.tls.spki) }));
+    expect(registry.admit([await leafOf(phone)])).toMatchObject({ key: "current", access: "full" });
+    expect(registry.admit([await leafOf(phone, laptop.tls.spki)])).toMatchObject({ key: "next" });
+    store.put(rowOf(phone, { spkiSha256: sha256(laptop.tls.spki) }));
+    expect(refusal([await leafOf(phone)])).toBe("device.key-changed");
+  });
+});
+
+describe("readmission", () => {
+  it("lets one device in with its expired certificate, to renew it, until its time is up", async () => {
+    const leaves = [await leafOf(phone), await leafOf(laptop)] as const;
+    clock.advance(LIMITS.certificateLifetimeMs);
+    store.put(rowOf(laptop));
+    store.put(rowOf(phone, { readmittedUntil: clock.now() + 1_000 }));
+    expect(registry.isReadmitting).toBe(true);
+    expect(registry.admit([leaves[0]])).toMatchObject({ id: phone.id, access: "renewal" });
+    expect(refusal([leaves[1]])).toBe("certificate.expired");
+    clock.advance(1_000);
+    expect(registry.isReadmitting).toBe(false);
+    expect(refusal([leaves[0]])).toBe("certificate.expired");
+  });
+
+  it("knows authorities that have been left behind, and no stranger's", async () => {
+    const leaf = await leafOf(phone);
+    store.put(rowOf(phone, { readmittedUntil: clock.now() + 1_000 }));
+    const key = generateTlsKey(random);
+    const input = { key, gatehouseId: gatehouse.id, generation: 2, now: clock.now(), random };
+    caCertificate = await createCaCertificate(input);
+    everyCaCertificate = [caCertificate, ...everyCaCertificate];
+    expect(registry.admit([leaf])).toMatchObject({ access: "renewal" });
+    const stranger = { key: generateTlsKey(random), gatehouseId: gatehouse.id, generation: 1 };
+    const other = await createCaCertificate({ ...stranger, now: clock.now(), random });
+    const forged = await issueLeaf({
+      ...{ usage: "device", deviceId: phone.id, gatehouseId: gatehouse.id, now: clock.now(), random },
+      ...{ spki: phone.tls.spki, caCertificate: other, caKey: stranger.key },
+    });
+    expect(refusal([forged.der])).toBe("certificate.untrusted");
+  });
+
+  it("is nothing for another key, a revoked, a quarantined or a held device", async () => {
+    const leaf = await leafOf(phone);
+    clock.advance(LIMITS.certificateLifetimeMs);
+    const readmittedUntil = clock.now() + 1_000;
+    for (const state of ["revoked", "quarantined", "held"] as const) {
+      store.put(rowOf(phone, { state, readmittedUntil }));
+      expect(refusal([leaf])).toBe("certificate.expired");
+    }
+    store.put(rowOf(phone, { readmittedUntil, spkiSha256: sha256(laptop.tls.spki) }));
+    expect(refusal([leaf])).toBe("certificate.expired");
   });
 });
 
@@ -153,22 +217,22 @@ describe("finding a device", () => {
     expect(registry.find("phone").id).toBe(phone.id);
     store.put(rowOf(laptop));
     expect(registry.find("phone").id).toBe(laptop.id);
-    expect(registry.activeCount).toBe(1);
+    expect(registry.countOf("active")).toBe(1);
     expect(registry.list()).toHaveLength(2);
   });
 });
 
-describe("revocation", () => {
+describe("a change", () => {
   it("is told once to each listener that is still there", () => {
     const heard: string[] = [];
     store.put(rowOf(phone));
-    const listening = registry.onRevoked(({ id }) => heard.push(id));
     store.put(rowOf(laptop));
+    const listening = registry.onChange(({ id }) => heard.push(id));
     store.put(rowOf(phone, { state: "revoked", revokedAt: 1 }));
     expect(heard).toEqual([phone.id]);
     listening[Symbol.dispose]();
     store.put(rowOf(laptop, { state: "revoked", revokedAt: 2 }));
     expect(heard).toEqual([phone.id]);
-    expect(registry.activeCount).toBe(0);
+    expect(registry.countOf("active")).toBe(0);
   });
 });

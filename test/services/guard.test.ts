@@ -4,7 +4,7 @@ import { METHODS } from "../../src/gen/index.ts";
 import { settled } from "../support/memory-wire.ts";
 import { bytes, idOf, World } from "./support.ts";
 
-const { Vault, Device, Health, Pairing } = METHODS;
+const { Vault, Device, Health, Pairing, Authority } = METHODS;
 
 /** One call of each method there is; a method that is missing here does not compile. */
 const CALLS: {
@@ -21,9 +21,22 @@ const CALLS: {
     Show: (world, name) => world.call(name, Device.Show, { device: "phone" }),
     Revoke: (world, name) => world.call(name, Device.Revoke, { device: "phone" }),
     Release: (world, name) => world.call(name, Device.Release, { device: "phone" }),
+    Rename: (world, name) => world.call(name, Device.Rename, { device: "phone", name: "handset" }),
+    Grant: (world, name) => world.call(name, Device.Grant, { device: "phone", role: "ci" }),
+    Ungrant: (world, name) => world.call(name, Device.Ungrant, { device: "phone", role: "member" }),
+    Readmit: (world, name) => world.call(name, Device.Readmit, { device: "phone" }),
+    Renew: (world, name) => world.call(name, Device.Renew, {}),
+  },
+  Authority: {
+    Show: (world, name) => world.call(name, Authority.Show, {}),
+    Rotate: (world, name) => world.call(name, Authority.Rotate, {}),
+    RenewServer: (world, name) => world.call(name, Authority.RenewServer, {}),
+    RevocationList: (world, name) => world.call(name, Authority.RevocationList, {}),
   },
   Pairing: {
     Open: (world, name) => world.stream(name, Pairing.Open, {}).next(),
+    Waiting: (world, name) => world.call(name, Pairing.Waiting, {}),
+    Decide: (world, name) => world.call(name, Pairing.Decide, { device: idOf("joiner") }),
   },
   Vault: {
     Put: (world, name) => world.call(name, Vault.Put, { path: "shared/db", value: bytes("new") }),

@@ -109,18 +109,96 @@ describe("Device", () => {
     await expect(world.call("owner", Health.Ping, {})).resolves.toBeDefined();
   });
 
-  it.each(["Revoke", "Show"] as const)(
-    "does not tell by %s whether a device exists to whom may not list them",
-    async (method) => {
-      const answers = await Promise.all(
-        ["laptop", "nobody"].map((device) =>
-          world.call("phone", Device[method], { device }).catch((error: unknown) => error),
-        ),
-      );
-      expect(answers[0]).toMatchObject({ code: "authz.denied" });
-      expect(answers[1]).toEqual(answers[0]);
-    },
-  );
+  it.each([
+    ["Revoke", (device: string) => world.call("phone", Device.Revoke, { device })],
+    ["Show", (device: string) => world.call("phone", Device.Show, { device })],
+    ["Grant", (device: string) => world.call("phone", Device.Grant, { device, role: "ci" })],
+  ])("does not tell by %s whether a device exists to whom may not list them", async (_name, ask) => {
+    const answers = await Promise.all(
+      ["laptop", "nobody"].map((device) => ask(device).catch((error: unknown) => error)),
+    );
+    expect(answers[0]).toMatchObject({ code: "authz.denied" });
+    expect(answers[1]).toEqual(answers[0]);
+  });
+
+  it("are renamed, given roles and relieved of them, once, with what was said on record", async () => {
+    const call = { device: "phone" } as const;
+    expect(await world.call("owner", Device.Grant, { ...call, role: "ci" })).toMatchObject({
+      roles: ["ci", "member"],
+    });
+    expect(await world.call("owner", Device.Ungrant, { ...call, role: "member" })).toMatchObject({
+      roles: ["ci"],
+    });
+    expect(await world.call("owner", Device.Rename, { ...call, name: "handset" })).toMatchObject({
+      name: "handset",
+    });
+    await expect(world.call("owner", Device.Grant, { ...call, role: "No Role" })).rejects.toMatchObject({
+      code: "device.not-found",
+    });
+    const handset = { device: "handset" };
+    for (const name of ["", " x", "a\u0007", "x".repeat(65)]) {
+      const renaming = world.call("owner", Device.Rename, { ...handset, name });
+      await expect(renaming).rejects.toMatchObject({ code: "usage.bad-argument" });
+    }
+    const granting = world.call("owner", Device.Grant, { ...handset, role: "No Role" });
+    await expect(granting).rejects.toMatchObject({ code: "usage.bad-argument" });
+    const details = (await world.audited()).map(({ event }) => event.detail);
+    expect(details).toEqual(
+      expect.arrayContaining([{ role: "ci" }, { role: "member" }, { name: "handset" }]),
+    );
+  });
+
+  it("show what they may do, as policies say now", async () => {
+    const allowed = async (): Promise<string[]> => {
+      const { rights } = await world.call("owner", Device.Show, { device: "phone" });
+      return rights.filter((right) => right.allowed).map(({ action, resource }) => `${action} ${resource}`);
+    };
+    const before = await allowed();
+    expect(before).toContain(`secret:write devices/${idOf("phone")}/…`);
+    expect(before).toContain("secret:reveal shared/…");
+    expect(before).not.toContain("secret:write shared/…");
+    await world.call("owner", Device.Ungrant, { device: "phone", role: "member" });
+    expect(await allowed()).toEqual(["gatehouse:ping gatehouse", "gatehouse:status gatehouse"]);
+  });
+
+  it("are readmitted for a day unless told otherwise, and for a week at most", async () => {
+    const day = await world.call("owner", Device.Readmit, { device: "phone" });
+    expect(day.readmittedUntil).toBe(world.parts.clock.now() + 86_400_000);
+    const readmit = (ttlMs: number) => world.call("owner", Device.Readmit, { device: "phone", ttlMs });
+    expect((await readmit(60_000)).readmittedUntil).toBe(world.parts.clock.now() + 60_000);
+    await expect(readmit(7 * 86_400_000 + 1)).rejects.toMatchObject({ code: "usage.bad-argument" });
+  });
+});
+
+describe("a device whose certificate has run out", () => {
+  it("may ask for a renewal and for nothing else", async () => {
+    world.access = "renewal";
+    await expect(world.call("owner", Device.Renew, {})).rejects.toMatchObject({
+      code: "certificate.bad-request",
+    });
+    for (const call of [
+      () => world.call("owner", METHODS.Health.Ping, {}),
+      () => world.call("owner", METHODS.Vault.List, {}),
+      () => world.call("owner", Device.Revoke, { device: "phone" }),
+      () => world.stream("owner", METHODS.Pairing.Open, {}).next(),
+    ]) {
+      await expect(call()).rejects.toMatchObject({ code: "device.renewal-only" });
+    }
+  });
+});
+
+describe("a stream of answers", () => {
+  it("ends as soon as its caller may not have it any more", async () => {
+    world.parts.windows.events = [{ kind: "opened", code: "123456", uri: "gatehouse://x", expiresAt: 9 }];
+    const stream = world.stream("second", METHODS.Pairing.Open, {});
+    await stream.next();
+    const next = stream.next();
+    await world.call("owner", Device.Grant, { device: "second", role: "ci" });
+    await world.call("owner", Device.Ungrant, { device: "second", role: "owner" });
+    await expect(next).rejects.toMatchObject({ code: "authz.denied" });
+    await settled();
+    expect(world.parts.windows.isClosed).toBe(true);
+  });
 });
 
 describe("Pairing", () => {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type AuditEntry, AuditLog, encodeAuditEvent } from "../../src/audit/index.ts";
 import { Authorizer, loadDefaultPolicies, loadDefaultSchema } from "../../src/authz/index.ts";
 import { DeviceRegistry } from "../../src/ca/index.ts";
-import { invariant, Resources, silentLogger, unixMs, utf8 } from "../../src/core/index.ts";
+import { GatehouseError, invariant, Resources, silentLogger, unixMs, utf8 } from "../../src/core/index.ts";
 import { LABELS } from "../../src/crypto/index.ts";
 import type { MethodDefinition } from "../../src/gen/index.ts";
 import { type DeviceId, deviceIdOf } from "../../src/identity/index.ts";
@@ -62,6 +62,8 @@ export type Changes = (parts: ServiceParts) => Partial<ServiceParts>;
  */
 export class World implements AsyncDisposable {
   readonly parts: Parts;
+  /** Of those who call from now on. */
+  access: Peer["access"] = "full";
   readonly #resources: Resources;
   readonly #caller: Caller;
 
@@ -77,7 +79,8 @@ export class World implements AsyncDisposable {
     const { vault, audit, clock } = storage;
     const gatehouseId = idOf("gatehouse");
     const registry = new DeviceRegistry<DeviceRow>({
-      ...{ store: vault.devices, gatehouseId, clock, caCertificates: () => [] },
+      ...{ store: vault.devices, gatehouseId, clock },
+      ...{ caCertificates: () => [], everyCaCertificate: () => [] },
     });
     for (const [at, [name, role]] of DEVICES.entries()) await addDevice(vault, name, role, at + 1);
     const windows = new TestWindows();
@@ -87,14 +90,29 @@ export class World implements AsyncDisposable {
       devices: {
         list: () => registry.list(),
         find: (text) => registry.find(text),
-        lastSeenAt: (id) => registry.lastSeenAt(id),
+        lastSeen: (id) => registry.lastSeen(id),
+        connectionCount: () => 3,
+        onChange: (listener) => registry.onChange(listener),
         revoke: (id, at, mutation) => vault.devices.revoke(id, at, mutation),
         release: (id, mutation) => vault.devices.release(id, mutation),
+        rename: (id, name, mutation) => vault.devices.rename(id, name, mutation),
+        grant: (id, role, mutation) => vault.devices.grant(id, role, mutation),
+        ungrant: (id, role, mutation) => vault.devices.ungrant(id, role, mutation),
+        readmit: (id, until, mutation) => vault.devices.readmit(id, until, mutation),
+        renew: () => Promise.reject(new GatehouseError("certificate.bad-request", "no authority here")),
+      },
+      authority: {
+        generations: () => [],
+        serverCertificate: () => ({ serial: "0a", expiresAt: 9 }),
+        revocationEpoch: () => vault.devices.epoch,
+        rotate: () => Promise.resolve(),
+        renewServer: () => Promise.resolve(),
+        revocationLists: () => Promise.resolve([utf8("list")]),
       },
       health: {
         ...{ name: "home", deviceId: gatehouseId, fingerprint: "ab12", version: "1.2.3" },
-        ...{ quic: () => "127.0.0.1:7443", activeDevices: () => registry.activeCount },
-        quarantinedDevices: () => registry.quarantinedCount,
+        ...{ quic: () => "127.0.0.1:7443", devicesBy: (state) => registry.countOf(state) },
+        ...{ burntCodes: () => 2, certificateExpiresAt: () => 9 },
         counters: () => ({ retries: 7 }),
         state: () => vault.state,
       },
@@ -149,10 +167,11 @@ export class World implements AsyncDisposable {
   #peer(deviceId: DeviceId): Peer {
     const { registry } = this.parts;
     return {
-      ...{ deviceId, wire: "quic", remoteAddress: () => "192.0.2.7" },
+      ...{ deviceId, wire: "quic", remoteAddress: () => "192.0.2.7", access: this.access },
+      serverSpkiSha256: new Uint8Array(32),
       facts: () => {
         const row = registry.get(deviceId);
-        return row?.state === "active" ? { name: row.name, role: row.role } : undefined;
+        return row?.state === "active" ? { name: row.name, roles: row.roles } : undefined;
       },
     };
   }
@@ -206,7 +225,8 @@ async function openStorage(resources: Resources) {
 async function addDevice(vault: Vault, name: string, role: string, pairedAt: number): Promise<void> {
   const device = {
     ...{ id: idOf(name), name, role, pairedAt, identityKey: keyOf(name), spkiSha256: keyOf(`${name} tls`) },
-    ...{ certificateExpiresAt: 1_800_000_000_000, certificateSerial: "01", kind: "cli", platform: "linux" },
+    ...{ kind: "cli", platform: "linux" },
+    certificate: { serial: "01", expiresAt: 1_800_000_000_000, generation: 1 },
   };
   await vault.devices.add(device, { audit: setupEvent() });
 }

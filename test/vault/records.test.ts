@@ -116,10 +116,146 @@ function device(more: Partial<NewDevice> = {}): NewDevice {
   return {
     ...{ id: "a".repeat(56), name: "laptop", role: "owner", kind: "cli", platform: "linux" },
     ...{ identityKey: new Uint8Array(32).fill(1), spkiSha256: new Uint8Array(32).fill(2) },
-    ...{ pairedAt: 1_700_000_000_000, certificateExpiresAt: 1_702_592_000_000, certificateSerial: "0a" },
+    ...{ pairedAt: 1_700_000_000_000, certificate: certificate("0a") },
     ...more,
   };
 }
+
+function certificate(serial: string): NewDevice["certificate"] {
+  return { serial, expiresAt: 1_702_592_000_000, generation: 1 };
+}
+
+/** What a device is right after it was added. */
+function added({ role, certificate: first, ...fields }: NewDevice) {
+  return {
+    ...{ ...fields, roles: [role], certificates: [first], state: "active" },
+    ...{ revokedAt: undefined, quarantinedAt: undefined, heldAt: undefined, readmittedUntil: undefined },
+    ...{ nextSpkiSha256: undefined, lastSeen: undefined },
+  };
+}
+
+const FIRST_KEY = new Uint8Array(32).fill(2);
+const NEXT_KEY = new Uint8Array(32).fill(9);
+
+function renew(vault: Vault, serial: string, spkiSha256 = FIRST_KEY, at = 1_700_000_000_000) {
+  const renewed = { spkiSha256, certificate: certificate(serial), at };
+  return vault.devices.renewed(device().id, renewed, event(), (row) => row);
+}
+
+describe("a device's keys", () => {
+  it("are both good until the new one is used, and then only that", async () => {
+    await using place = await VaultPlace.make();
+    await using vault = await place.open();
+    await vault.devices.add(device(), event());
+    await vault.devices.readmit(device().id, 99, event());
+    await renew(vault, "0b", NEXT_KEY);
+    expect(vault.devices.get(device().id)).toMatchObject({ spkiSha256: FIRST_KEY, nextSpkiSha256: NEXT_KEY });
+    const { sequence } = vault;
+    await vault.devices.used(device().id, new Uint8Array(32).fill(8), event());
+    expect(vault.devices.get(device().id)).toMatchObject({ nextSpkiSha256: NEXT_KEY });
+    await vault.devices.used(device().id, NEXT_KEY, event());
+    expect(vault.devices.get(device().id)).toMatchObject({
+      ...{ spkiSha256: NEXT_KEY, nextSpkiSha256: undefined, readmittedUntil: undefined },
+    });
+    expect(vault.sequence).toBeGreaterThan(sequence);
+  });
+
+  it("write nothing when nothing changes by their use", async () => {
+    await using place = await VaultPlace.make();
+    await using vault = await place.open();
+    await vault.devices.add(device(), event());
+    const { sequence } = vault;
+    await vault.devices.used(device().id, FIRST_KEY, event());
+    expect(vault.sequence).toBe(sequence);
+  });
+
+  it("are certified eight times at once and no more, and again when certificates have run out", async () => {
+    await using place = await VaultPlace.make();
+    await using vault = await place.open();
+    await vault.devices.add(device(), event());
+    for (let index = 1; index < 8; index += 1) await renew(vault, `0${index}`);
+    await expect(renew(vault, "ff")).rejects.toMatchObject({ code: "rpc.overloaded" });
+    await renew(vault, "ff", FIRST_KEY, certificate("").expiresAt);
+    expect(vault.devices.get(device().id)?.certificates).toEqual([certificate("ff")]);
+  });
+});
+
+describe("the epoch", () => {
+  it("counts up with what takes a right away, and with nothing else", async () => {
+    await using place = await VaultPlace.make();
+    {
+      await using vault = await place.open();
+      const { devices } = vault;
+      const epochs: number[] = [];
+      const phone = device({ id: "b".repeat(56), name: "phone", role: "member" });
+      await devices.add(device(), event());
+      await devices.add(phone, event());
+      await devices.grant(phone.id, "ci", event());
+      await devices.rename(phone.id, "handset", event());
+      epochs.push(devices.epoch);
+      await devices.ungrant(phone.id, "ci", event());
+      await devices.ungrant(phone.id, "ci", event());
+      epochs.push(devices.epoch);
+      await devices.quarantine(phone.id, 1, event());
+      await devices.release(phone.id, event());
+      epochs.push(devices.epoch);
+      await devices.revoke(phone.id, 2, event());
+      epochs.push(devices.epoch);
+      expect(epochs).toEqual([0, 1, 2, 3]);
+    }
+    await using vault = await place.open();
+    expect(vault.devices.epoch).toBe(3);
+  });
+});
+
+describe("a restored gatehouse", () => {
+  it("holds every device but one until each is released, whatever else they were", async () => {
+    await using place = await VaultPlace.make();
+    await using vault = await place.open();
+    const { devices } = vault;
+    const [phone, desk] = ["b", "c"].map((letter) => device({ id: letter.repeat(56), name: letter }));
+    for (const one of [device(), phone, desk]) if (one) await devices.add(one, event());
+    await devices.quarantine("c".repeat(56), 1, event());
+    const held = await devices.holdAll({ exceptId: device().id, at: 5, epochMin: 40 }, event());
+    expect(held).toBe(2);
+    expect(devices.list().map(({ state }) => state)).toEqual(["active", "held", "quarantined"]);
+    expect(devices.epoch).toBe(41);
+    await expect(devices.add(device({ id: "b".repeat(56), name: "b" }), event())).rejects.toMatchObject({
+      code: "device.held",
+    });
+    await devices.release("b".repeat(56), event());
+    await devices.release("c".repeat(56), event());
+    expect(devices.list().map(({ state }) => state)).toEqual(["active", "active", "active"]);
+  });
+});
+
+describe("taking a device's place", () => {
+  it("revokes the one and adds the other in one moment", async () => {
+    await using place = await VaultPlace.make();
+    await using vault = await place.open();
+    const old = device({ id: "b".repeat(56), name: "phone", role: "member" });
+    const fresh = device({ id: "c".repeat(56), name: "phone", role: "member", pairedAt: 1_700_000_000_009 });
+    await vault.devices.add(device(), event());
+    await vault.devices.add(old, event());
+    const other = { replaces: device().id };
+    await expect(vault.devices.add(fresh, event(), other)).rejects.toMatchObject({
+      code: "device.not-found",
+    });
+    await vault.devices.add(fresh, event(), { replaces: old.id });
+    expect(vault.devices.get(old.id)).toMatchObject({ state: "revoked", revokedAt: fresh.pairedAt });
+    expect(vault.devices.get(fresh.id)?.state).toBe("active");
+    expect(vault.devices.epoch).toBe(1);
+  });
+
+  it("is not for the last owner's", async () => {
+    await using place = await VaultPlace.make();
+    await using vault = await place.open();
+    await vault.devices.add(device(), event());
+    const thief = device({ id: "c".repeat(56) });
+    const taking = vault.devices.add(thief, event(), { replaces: device().id });
+    await expect(taking).rejects.toMatchObject({ code: "device.last-owner" });
+  });
+});
 
 describe("devices", () => {
   it("survive reopening as they were", async () => {
@@ -130,21 +266,20 @@ describe("devices", () => {
       await vault.devices.add(device(), event());
       await vault.devices.add(phone, event());
       await vault.devices.revoke(phone.id, 1_700_000_000_002, event());
-      const certificate = {
-        spkiSha256: new Uint8Array(32).fill(9),
-        certificateExpiresAt: 5,
-        certificateSerial: "0b",
-      };
-      await vault.devices.updateCertificate(device().id, certificate, event());
+      await vault.devices.grant(device().id, "ci", event());
+      await vault.devices.readmit(device().id, 77, event());
+      await vault.devices.saw(device().id, { at: 7, wire: "quic", address: "192.0.2.1" });
+      await renew(vault, "0b", NEXT_KEY);
     }
     await using vault = await place.open();
     expect(vault.devices.list()).toEqual([
       {
-        ...device(),
-        ...{ state: "active", revokedAt: undefined },
-        ...{ spkiSha256: new Uint8Array(32).fill(9), certificateExpiresAt: 5, certificateSerial: "0b" },
+        ...added(device()),
+        ...{ roles: ["ci", "owner"], certificates: [certificate("0a"), certificate("0b")] },
+        ...{ nextSpkiSha256: NEXT_KEY, readmittedUntil: 77 },
+        lastSeen: { at: 7, wire: "quic", address: "192.0.2.1" },
       },
-      { ...phone, state: "revoked", revokedAt: 1_700_000_000_002 },
+      { ...added(phone), state: "revoked", revokedAt: 1_700_000_000_002 },
     ]);
     expect(vault.devices.get(phone.id)?.state).toBe("revoked");
     expect(vault.devices.get("nobody")).toBeUndefined();
@@ -222,8 +357,8 @@ describe("devices", () => {
     await using place = await VaultPlace.make();
     await using vault = await place.open();
     await vault.devices.add(device(), event());
-    await vault.devices.add(device({ certificateSerial: "0c" }), event());
-    expect(vault.devices.get(device().id)?.certificateSerial).toBe("0c");
+    await vault.devices.add(device({ certificate: certificate("0c") }), event());
+    expect(vault.devices.get(device().id)?.certificates).toEqual([certificate("0c")]);
     const otherKey = device({ identityKey: new Uint8Array(32).fill(7) });
     await expect(vault.devices.add(otherKey, event())).rejects.toMatchObject({ code: "device.key-changed" });
     const sameName = device({ id: "b".repeat(56) });
@@ -231,10 +366,7 @@ describe("devices", () => {
     await vault.devices.add(device({ id: "c".repeat(56), name: "desk" }), event());
     await vault.devices.revoke(device().id, 1, event());
     await expect(vault.devices.add(device(), event())).rejects.toMatchObject({ code: "device.revoked" });
-    const renewed = { spkiSha256: new Uint8Array(32), certificateExpiresAt: 1, certificateSerial: "0d" };
-    await expect(vault.devices.updateCertificate(device().id, renewed, event())).rejects.toMatchObject({
-      code: "device.revoked",
-    });
+    await expect(renew(vault, "0d", NEXT_KEY)).rejects.toMatchObject({ code: "device.revoked" });
     await expect(vault.devices.revoke("nobody", 1, event())).rejects.toMatchObject({
       code: "device.not-found",
     });
