@@ -8,64 +8,69 @@ const NOTE_MS = 3_600_000;
 /** Off for less, a device has had its chance: it renews at half of a certificate's life. */
 const ABSENCE_MS_MIN = 86_400_000;
 
-export interface AbsenceParts {
+export interface PresenceParts {
   readonly vault: Vault;
   readonly audit: { encodeEvent(fields: AuditFields): Uint8Array };
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
-/** Notes every hour that the gatehouse is there, until disposed. */
+/** Notes that the gatehouse is there, and notices when it was not: switched off, or its machine asleep. */
 export class Presence implements AsyncDisposable {
-  readonly #parts: AbsenceParts;
-  #timer: Disposable | undefined;
+  readonly #parts: PresenceParts;
+  #lookedAt: number;
+  #notedAt: number;
 
-  private constructor(parts: AbsenceParts) {
+  private constructor(parts: PresenceParts, lastAlive: number) {
     this.#parts = parts;
+    this.#lookedAt = lastAlive;
+    this.#notedAt = lastAlive;
   }
 
-  /** Readmits those whose certificates ran out meanwhile, or are about to: audited, for seven days. */
-  static async begin(parts: AbsenceParts): Promise<Presence> {
-    await readmitAll(parts);
-    const presence = new Presence(parts);
-    await presence.#note();
+  /** Looks once, so that whoever is readmitted is so before the door opens. */
+  static async begin(parts: PresenceParts): Promise<Presence> {
+    const noted = parts.vault.settings.get(KEY);
+    const presence = new Presence(parts, noted === undefined ? parts.clock.now() : Number(fromUtf8(noted)));
+    await presence.look();
     return presence;
   }
 
+  /** After an absence readmits those whose certificates ran out in it, or are about to: audited, for seven days. */
+  async look(): Promise<void> {
+    const now = this.#parts.clock.now();
+    const lastAlive = this.#lookedAt;
+    this.#lookedAt = now;
+    if (now - lastAlive >= ABSENCE_MS_MIN) await this.#readmit(lastAlive, now);
+    if (Math.abs(now - this.#notedAt) >= NOTE_MS || lastAlive === now) await this.#note(now);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#timer?.[Symbol.dispose]();
-    await this.#write();
+    await this.#note(this.#parts.clock.now());
   }
 
-  async #note(): Promise<void> {
-    await this.#write();
-    this.#timer = this.#parts.clock.setTimer(NOTE_MS, () => void this.#note());
+  async #readmit(lastAlive: number, now: number): Promise<void> {
+    const { vault, audit, logger } = this.#parts;
+    const until = now + LIMITS.readmissionMaxMs;
+    for (const row of vault.devices.list()) {
+      const { expiresAt } = newestCertificate(row);
+      if (row.state !== "active" || expiresAt <= lastAlive || expiresAt > until) continue;
+      const event: AuditFields = {
+        ...{ action: "device:readmit", resource: `device:${row.id}`, outcome: "done" },
+        detail: { reason: "the gatehouse was off", until: new Date(until).toISOString() },
+      };
+      await vault.devices.readmit(row.id, until, { audit: () => audit.encodeEvent(event) });
+      logger.info("device-readmitted", { device: row.id, until });
+    }
   }
 
-  /** What cannot be written now is written in an hour: a vault that takes no writes says so elsewhere. */
-  async #write(): Promise<void> {
-    const { vault, clock, logger } = this.#parts;
+  /** What cannot be written now is written later: a vault that takes no writes says so elsewhere. */
+  async #note(now: number): Promise<void> {
+    const { vault, logger } = this.#parts;
+    this.#notedAt = now;
     try {
-      await vault.settings.set(KEY, utf8(String(clock.now())));
+      await vault.settings.set(KEY, utf8(String(now)));
     } catch (failure) {
       logger.debug("presence-not-noted", { error: failure instanceof Error ? failure.message : "unknown" });
     }
-  }
-}
-
-async function readmitAll({ vault, audit, clock, logger }: AbsenceParts): Promise<void> {
-  const now = clock.now();
-  const lastAlive = Number(fromUtf8(vault.settings.get(KEY) ?? utf8(String(now))));
-  if (!(now - lastAlive >= ABSENCE_MS_MIN)) return;
-  const until = now + LIMITS.readmissionMaxMs;
-  for (const row of vault.devices.list()) {
-    const { expiresAt } = newestCertificate(row);
-    if (row.state !== "active" || expiresAt <= lastAlive || expiresAt > until) continue;
-    const event: AuditFields = {
-      ...{ action: "device:readmit", resource: `device:${row.id}`, outcome: "done" },
-      detail: { reason: "the gatehouse was off", until: new Date(until).toISOString() },
-    };
-    await vault.devices.readmit(row.id, until, { audit: () => audit.encodeEvent(event) });
-    logger.info("device-readmitted", { device: row.id, until });
   }
 }

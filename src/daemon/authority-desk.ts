@@ -17,8 +17,7 @@ export function authorityDesk({ ca, devices, certificates }: AuthorityDeskParts)
     revocationEpoch: () => devices.epoch,
     rotate: async () => {
       await ca.rotate();
-      certificates.authorityChanged();
-      await certificates.renewOwner();
+      await certificates.look();
     },
     renewServer: (options) => certificates.renewServer(options),
     revocationLists: () => ca.revocationLists(revokedCertificates(devices), devices.epoch),

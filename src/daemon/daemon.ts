@@ -15,6 +15,7 @@ import { publishEndpoint } from "./owner-files.ts";
 import type { PairingDoor, PairingDoorEvent } from "./pairing-door.ts";
 import { Quarantine } from "./quarantine.ts";
 import { RevocationEpoch } from "./restored.ts";
+import { Rounds } from "./rounds.ts";
 import { type Effects, openStorage, type Storage } from "./storage.ts";
 import { Watchdog, type WatchdogOptions } from "./watchdog.ts";
 
@@ -28,6 +29,8 @@ export interface DaemonOptions extends Effects {
   readonly init?: { readonly name: string };
   /** The program's version, as `Health/Status` tells it. */
   readonly version: string;
+  /** Between two looks at the calendar; for tests that turn it quickly. */
+  readonly roundsPauseMs?: number;
   /** Of this process, for the command line's information. */
   readonly pid: number;
   /**
@@ -85,14 +88,16 @@ export class Daemon implements AsyncDisposable {
     const own = { layout, identity, boot, ca, devices: storage.vault.devices, ...storage, ...options };
     const epoch = await RevocationEpoch.open(own);
     const quarantine = await openQuarantine(layout, identity, storage, options);
-    resources.use(await Presence.begin(own));
-    const certificates = resources.use(await OwnCertificates.open({ ...own, gatehouseName: boot.name }));
+    const presence = resources.use(await Presence.begin(own));
+    const certificates = await OwnCertificates.open({ ...own, gatehouseName: boot.name });
     const spotlight = (await startWatchdog(layout, options, resources))?.spotlight;
     const { router, pairing, server } = await openDoor(
       { ...options, identity, boot, storage, ca, certificates, epoch, quarantine, spotlight },
       resources,
     );
     await certificates.renewOwner();
+    const duties = [() => presence.look(), () => certificates.look()];
+    resources.use(new Rounds(duties, { ...options, pauseMs: options.roundsPauseMs }));
     const quic = formatAddress(dialable(server.addresses, "network"));
     const here = formatAddress(dialable(server.addresses, "this-machine"));
     resources.use(await publishEndpoint(layout, here, options.pid));

@@ -71,6 +71,6 @@ async function enrollOwner(
   const enroll = enrollment({ ...parts, clock });
   const certificateRequest = await createTlsRequest(parts.identity);
   const identityKey = parts.identity.publicKey;
-  const self = { kind: "cli", platform: "", role: "owner", name };
+  const self = { kind: "cli", platform: "", role: "owner", name, replaces: undefined };
   await enroll({ ...self, certificateRequest, identityKey });
 }

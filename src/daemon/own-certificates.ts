@@ -9,9 +9,6 @@ import type { ServerTls } from "../quic/index.ts";
 import type { Devices } from "../vault/index.ts";
 import { readOwnerCertificate, writeOwnerCertificate } from "./owner-files.ts";
 
-/** How often it is looked whether something is due: machines sleep, and clocks are set. */
-const LOOK_MS = 3_600_000;
-
 export interface OwnCertificatesParts {
   readonly layout: HomeLayout;
   readonly gatehouseName: string;
@@ -39,16 +36,17 @@ export interface ServerLeaf {
  * The gatehouse's own two certificates: the one it shows, and the one by which its home's command line calls it. Both are
  * replaced at half of their life, and the first when another authority takes over; nothing has to be restarted.
  */
-export class OwnCertificates implements Disposable {
+export class OwnCertificates {
   readonly #parts: OwnCertificatesParts;
   #server: ServerLeaf;
+  /** As the door was told last. */
+  #trusted: string;
   #onChange: () => void = () => undefined;
-  #timer: Disposable | undefined;
 
   private constructor(parts: OwnCertificatesParts, server: ServerLeaf) {
     this.#parts = parts;
     this.#server = server;
-    this.#schedule();
+    this.#trusted = parts.ca.certificatesPem;
   }
 
   static async open(parts: OwnCertificatesParts): Promise<OwnCertificates> {
@@ -78,7 +76,7 @@ export class OwnCertificates implements Disposable {
     const { identity, layout } = this.#parts;
     const tls = newKey ? await identity.addTlsKey(layout.identityDir) : this.#server.tls;
     this.#server = await issueServer(this.#parts, tls);
-    this.#onChange();
+    this.#tell();
   }
 
   /** Sees to it that the home's own command line can call: writes its certificate where it has none that is good for long. */
@@ -103,13 +101,22 @@ export class OwnCertificates implements Disposable {
     await devices.used(identity.id, spkiSha256, mutation);
   }
 
-  /** What the authority has become good for, or no more. */
-  authorityChanged(): void {
-    this.#onChange();
+  /** Does what is due. To be called often: machines sleep, and clocks are set. */
+  async look(): Promise<void> {
+    const { ca, clock, logger } = this.#parts;
+    const { issuedAt, expiresAt, generation, tls } = this.#server;
+    const serving = ca.generations.find(({ state }) => state === "serving");
+    if (isDue(issuedAt, expiresAt, clock.now()) || serving?.number !== generation) {
+      this.#server = await issueServer(this.#parts, tls);
+      logger.info("certificate-renewed", { expiresAt: this.#server.expiresAt });
+      this.#tell();
+    } else if (this.#trusted !== ca.certificatesPem) this.#tell();
+    await this.renewOwner();
   }
 
-  [Symbol.dispose](): void {
-    this.#timer?.[Symbol.dispose]();
+  #tell(): void {
+    this.#trusted = this.#parts.ca.certificatesPem;
+    this.#onChange();
   }
 
   async #hasGoodOwner(known: readonly { readonly serial: string }[]): Promise<boolean> {
@@ -130,34 +137,6 @@ export class OwnCertificates implements Disposable {
     const isOurs = equalBytes(facts.spkiSha256, sha256(identity.tls.spki));
     const isKnown = known.some(({ serial }) => serial === facts.serial);
     return isOurs && isKnown && !isDue(facts.notBefore, facts.expiresAt, clock.now());
-  }
-
-  #schedule(): void {
-    const { clock, ca, logger } = this.#parts;
-    const untilChange = (ca.nextChangeAt ?? Number.POSITIVE_INFINITY) - clock.now();
-    this.#timer = clock.setTimer(Math.max(1_000, Math.min(LOOK_MS, untilChange)), () => {
-      this.#look().then(
-        () => this.#schedule(),
-        (failure: unknown) => {
-          logger.error("certificate-renewal-failed", {
-            error: failure instanceof Error ? failure.message : "unknown",
-          });
-          this.#schedule();
-        },
-      );
-    });
-  }
-
-  async #look(): Promise<void> {
-    const { ca, clock, logger } = this.#parts;
-    const { issuedAt, expiresAt, generation, tls } = this.#server;
-    const serving = ca.generations.find(({ state }) => state === "serving");
-    if (isDue(issuedAt, expiresAt, clock.now()) || serving?.number !== generation) {
-      this.#server = await issueServer(this.#parts, tls);
-      logger.info("certificate-renewed", { expiresAt: this.#server.expiresAt });
-      this.#onChange();
-    }
-    await this.renewOwner();
   }
 }
 
