@@ -2,11 +2,17 @@ import { type Clock, GatehouseError, LIMITS, type Logger, type Random, type Unix
 import type { DeviceIdentity } from "../identity/index.ts";
 import {
   type Enroll,
+  findJoiner,
   formatPairingUri,
+  type Joiner,
+  type JoinerKeys,
   PAIRING_ALPN,
   type PairedDevice,
+  type PairingAttempt,
   type PairingLimiter,
+  type PairingMode,
   PairingResponder,
+  type PairingVerdict,
   PairingWindow,
   type PairingWindowEvent,
   servePairing,
@@ -32,6 +38,8 @@ export type PairingDoorEvent =
       readonly uri: string;
       readonly expiresAt: UnixMs;
     }
+  | { readonly kind: "asked"; readonly joiner: Joiner }
+  | { readonly kind: "denied"; readonly deviceId: string }
   | { readonly kind: "paired"; readonly device: PairedDevice }
   | { readonly kind: "burnt" }
   | { readonly kind: "expired" };
@@ -44,6 +52,8 @@ export interface PairingDoorOptions {
   readonly server: () => QuicServer;
   readonly limiter: PairingLimiter;
   readonly enroll: Enroll;
+  /** Id of the device that has this name now, if any. Default: nobody is looked for. */
+  readonly findByName?: (name: string) => string | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -51,24 +61,40 @@ export interface PairingDoorOptions {
 
 interface OpenWindow {
   readonly window: PairingWindow;
-  /** Strangers pass TLS while it lives. */
-  readonly tls: Disposable;
   readonly events: EventChannel<PairingDoorEvent>;
 }
 
-/** Opens the door for one new device at a time, and runs the exchange with whoever comes. */
+/** A connection that came for pairing. */
+interface Guest {
+  readonly connection: QuicConnection;
+  responder: PairingResponder | undefined;
+}
+
+/**
+ * Opens the door for one new device at a time, and runs the exchange with whoever comes. A window that has paired is
+ * put aside until its joiner has its grant for sure, so that the next one need not wait for it.
+ */
 export class PairingDoor implements Disposable {
   readonly #options: PairingDoorOptions;
-  readonly #connections = new Set<QuicConnection>();
+  /** In order of their coming. */
+  readonly #guests = new Set<Guest>();
   #open: OpenWindow | undefined;
+  #aside: readonly OpenWindow[] = [];
+  /** Strangers pass TLS while it lives: as long as any window has business with anybody. */
+  #tls: Disposable | undefined;
 
   constructor(options: PairingDoorOptions) {
     this.#options = options;
   }
 
+  /** Codes burnt within the last hour; `LIMITS.burntCodes` stands for so many or more. */
+  get burntCodes(): number {
+    return this.#options.limiter.burntCodes;
+  }
+
   /**
    * Opens a window; the first event is `opened`, the last one says how it ended. Aborting `signal`, or leaving the
-   * loop, closes it.
+   * loop, closes it; who waits for an answer then hears that there will be none.
    * @throws pairing.window-open, pairing.paused
    */
   async *open(wish: PairingWindowWish, signal: AbortSignal): AsyncGenerator<PairingDoorEvent, void, void> {
@@ -86,44 +112,96 @@ export class PairingDoor implements Disposable {
     }
   }
 
+  /** Joiners that have proven their secret and wait for an answer. */
+  waiting(): readonly Joiner[] {
+    return this.#open?.window.waiting ?? [];
+  }
+
+  /** By id in any spelling, or an id's first 8 characters or more. @throws pairing.not-waiting */
+  find(text: string): Joiner {
+    return findJoiner(this.waiting(), text);
+  }
+
+  /** Answers for whoever waits; the first answer counts. A no closes the window. @throws pairing.not-waiting */
+  decide(text: string, verdict: PairingVerdict): Joiner {
+    const joiner = this.find(text);
+    this.#open?.window.decide(joiner.deviceId, verdict);
+    return joiner;
+  }
+
   /** Judges a connection that asks for pairing. */
   admit(): Admission {
-    const open = this.#open;
-    if (open?.window.isAccepting !== true) return refused("no pairing window is open");
-    if (this.#connections.size >= CONNECTIONS_MAX) return refused("too many devices try to pair at once");
-    return { kind: "admitted", accept: (connection) => this.#accept(connection, open.window) };
+    if (this.#tls === undefined) return refused("no pairing window is open");
+    return { kind: "admitted", accept: (connection) => this.#accept(connection) };
   }
 
   [Symbol.dispose](): void {
-    this.#open?.window[Symbol.dispose]();
-    for (const connection of this.#connections) connection.close("going-away");
+    for (const { window } of this.#windows) window[Symbol.dispose]();
+    for (const { connection } of this.#guests) connection.close("going-away");
   }
 
-  #openWindow({ role, ttlMs, code = "unless-paused" }: PairingWindowWish): OpenWindow {
-    if (this.#open !== undefined) {
+  get #windows(): readonly OpenWindow[] {
+    return this.#open === undefined ? this.#aside : [...this.#aside, this.#open];
+  }
+
+  #openWindow({
+    role,
+    ttlMs,
+    code = "unless-paused",
+    requireApproval = false,
+  }: PairingWindowWish): OpenWindow {
+    this.#putAside();
+    const events = new EventChannel<PairingDoorEvent>();
+    const { clock, random, limiter, findByName } = this.#options;
+    const window = PairingWindow.open({
+      ...{ clock, random, limiter, role, code, requireApproval },
+      ...(ttlMs === undefined ? {} : { ttlMs }),
+      ...(findByName === undefined ? {} : { findByName }),
+      onEvent: (event) => this.#windowEvent(event, open),
+    });
+    const open = { window, events };
+    this.#open = open;
+    this.#tls ??= this.#options.server().openPairing(PAIRING_ALPN);
+    return open;
+  }
+
+  /** Makes way for a new window when all that the last one waits for is that its joiner has its grant. */
+  #putAside(): void {
+    if (this.#open === undefined) return;
+    if (this.#open.window.state !== "paired") {
       throw new GatehouseError("pairing.window-open", "a pairing window is open already", {
         hint: "finish with it first, or wait until it expires",
       });
     }
-    const events = new EventChannel<PairingDoorEvent>();
-    const { clock, random, limiter } = this.#options;
-    const window = PairingWindow.open({
-      ...{ clock, random, limiter, role, code },
-      ...(ttlMs === undefined ? {} : { ttlMs }),
-      onEvent: (event) => this.#windowEvent(event, events),
-    });
-    this.#open = { window, events, tls: this.#options.server().openPairing(PAIRING_ALPN) };
-    return this.#open;
+    this.#aside = [...this.#aside, this.#open];
+    this.#open = undefined;
+    const [oldest] = this.#aside;
+    if (this.#aside.length > LIMITS.pairingWindowsAside) oldest?.window[Symbol.dispose]();
   }
 
-  #windowEvent(event: PairingWindowEvent, events: EventChannel<PairingDoorEvent>): void {
+  #windowEvent(event: PairingWindowEvent, open: OpenWindow): void {
     if (event.kind === "retired") {
-      this.#open?.tls[Symbol.dispose]();
-      this.#open = undefined;
+      this.#retire(open);
       return;
     }
-    if (event.kind !== "closed") events.send(event);
-    events.close();
+    if (event.kind !== "closed") open.events.send(event);
+    if (event.kind !== "asked" && event.kind !== "denied") open.events.close();
+  }
+
+  #retire(open: OpenWindow): void {
+    if (this.#open === open) this.#open = undefined;
+    this.#aside = this.#aside.filter((other) => other !== open);
+    if (this.#windows.length > 0) return;
+    this.#tls?.[Symbol.dispose]();
+    this.#tls = undefined;
+  }
+
+  /** A joiner that comes back for its grant gets to its own window, everybody else to the open one. */
+  #begin(mode: PairingMode, keys: JoinerKeys): PairingAttempt {
+    const own = this.#aside.find(({ window }) => window.mayReturn(mode, keys));
+    const window = (own ?? this.#open)?.window;
+    if (window === undefined) throw new GatehouseError("pairing.closed", "no pairing window is open");
+    return window.begin(mode, keys);
   }
 
   #uri({ uriSecret }: PairingWindow): string {
@@ -135,37 +213,54 @@ export class PairingDoor implements Disposable {
     });
   }
 
-  #accept(connection: QuicConnection, window: PairingWindow): void {
-    this.#connections.add(connection);
+  #accept(connection: QuicConnection): void {
+    const guest: Guest = { connection, responder: undefined };
+    this.#guests.add(guest);
+    this.#makeRoom();
     // Strangers who say nothing, or stay when all is said, would keep their places from all who come later.
     const dismiss = (reason: string) =>
       this.#options.clock.setTimer(LIMITS.pairingProofMs, () => connection.close("limit", reason));
     let deadline = dismiss("no pairing was begun in time");
     void connection.closed.then(() => {
       deadline[Symbol.dispose]();
-      this.#connections.delete(connection);
+      this.#guests.delete(guest);
     });
-    let isTaken = false;
     connection.onStream((stream) => {
-      if (isTaken) return stream.reset(0);
-      isTaken = true;
+      if (guest.responder !== undefined) return stream.reset(0);
       deadline[Symbol.dispose]();
-      return void this.#serve(connection, stream, window).then(() => {
+      return void this.#serve(guest, stream).then(() => {
         deadline = dismiss("the pairing is over");
       });
     });
   }
 
-  async #serve(connection: QuicConnection, stream: QuicStream, window: PairingWindow): Promise<void> {
+  /**
+   * When there are too many, the oldest goes that has proven nothing, of the source that has the most of them: whoever
+   * fills the room pushes out its own.
+   */
+  #makeRoom(): void {
+    if (this.#guests.size <= CONNECTIONS_MAX) return;
+    const unproven = [...this.#guests].filter(({ responder }) => responder?.isProven !== true);
+    const from = (host: string) => unproven.filter(({ connection }) => connection.remote.host === host);
+    const crowds = unproven.map(({ connection }) => from(connection.remote.host));
+    const [victim] = crowds.reduce((most, crowd) => (crowd.length > most.length ? crowd : most), []);
+    if (victim === undefined) return;
+    this.#guests.delete(victim);
+    victim.connection.close("limit", "too many devices try to pair at once");
+  }
+
+  async #serve(guest: Guest, stream: QuicStream): Promise<void> {
     const { identity, gatehouseName, enroll, random, logger, clock } = this.#options;
+    const { connection } = guest;
     const [peerCertificate = new Uint8Array(0)] = connection.peerCertificates;
-    const responder = new PairingResponder({
-      ...{ window, identity, gatehouseName, peerCertificate, enroll, random, logger },
+    const { host } = connection.remote;
+    guest.responder = new PairingResponder({
+      ...{ identity, gatehouseName, peerCertificate, enroll, random, logger, remoteAddress: host },
+      window: { begin: (mode, keys) => this.#begin(mode, keys) },
       certificate: this.#options.certificate(),
     });
-    const failure = await servePairing(stream, responder, clock);
-    if (failure !== undefined)
-      logger.info("pairing-failed", { code: failure.code, from: connection.remote.host });
+    const failure = await servePairing(stream, guest.responder, clock);
+    if (failure !== undefined) logger.info("pairing-failed", { code: failure.code, from: host });
   }
 }
 

@@ -1,3 +1,10 @@
+export type {
+  JoinerFacts,
+  JoinerKeys,
+  PairedDevice,
+  PairingAttempt,
+  PairingGrant,
+} from "./attempt.ts";
 export { PAIRING_ALPN, type PairingIdentity } from "./channel.ts";
 export { parsePairingCode } from "./code.ts";
 export {
@@ -10,8 +17,10 @@ export {
   lvCat,
   startCpace,
 } from "./cpace.ts";
+export { findJoiner } from "./find-joiner.ts";
 export { framePairMessage, PairMessageDecoder } from "./framing.ts";
 export {
+  type InitiatorOutput,
   PairingInitiator,
   type PairingInitiatorOptions,
   type PairingResult,
@@ -24,15 +33,19 @@ export {
   type PairingMode,
   type PairMessage,
 } from "./messages.ts";
+export type { Joiner } from "./question.ts";
 export {
   type Enroll,
   type EnrollRequest,
+  type PairingEntrance,
   type PairingOutput,
   PairingResponder,
   type PairingResponderOptions,
+  type ResponderOutput,
 } from "./responder.ts";
 export {
   type JoinedPairing,
+  type JoinPairingOptions,
   joinPairing,
   type PairingStream,
   type PairingStreamSink,
@@ -40,9 +53,7 @@ export {
 } from "./stream.ts";
 export { formatPairingUri, isPairingUri, type PairingUri, parsePairingUri } from "./uri.ts";
 export {
-  type PairedDevice,
-  type PairingAttempt,
-  type PairingGrant,
+  type PairingVerdict,
   PairingWindow,
   type PairingWindowEvent,
   type PairingWindowOptions,

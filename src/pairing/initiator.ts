@@ -4,6 +4,7 @@ import {
   equalBytes,
   GatehouseError,
   isErrorCode,
+  LIMITS,
   type Random,
   utf8,
 } from "../core/index.ts";
@@ -53,6 +54,8 @@ export interface PairingInitiatorOptions {
   readonly name: string;
   readonly kind: string;
   readonly platform: string;
+  /** Takes the place of the device that has this name, which somebody at the gatehouse has to approve. Default false. */
+  readonly replace?: boolean;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -71,6 +74,11 @@ export interface PairingResult {
   readonly caCertificates: readonly Uint8Array[];
 }
 
+export interface InitiatorOutput extends PairingOutput {
+  /** Somebody at the gatehouse is asked about this device now; the answer comes within so many milliseconds. */
+  readonly pendingMs?: number;
+}
+
 type State =
   | { readonly kind: "hello"; readonly nonce: Uint8Array }
   | { readonly kind: "share"; readonly channel: PairingChannel; readonly run: CpaceRun }
@@ -80,7 +88,12 @@ type State =
       readonly key: CpaceKey;
       readonly shares: Shares;
     }
-  | { readonly kind: "grant"; readonly channel: PairingChannel; readonly sealed: SealedMessages }
+  | {
+      readonly kind: "grant";
+      readonly channel: PairingChannel;
+      readonly sealed: SealedMessages;
+      readonly isPending: boolean;
+    }
   | { readonly kind: "granted"; readonly sealed: SealedMessages; readonly result: PairingResult }
   | { readonly kind: "over" };
 
@@ -99,6 +112,7 @@ export class PairingInitiator {
   #state: State;
   #hasShownTag = false;
   #isPeerProven = false;
+  #pendingMs: number | undefined;
 
   constructor(options: PairingInitiatorOptions) {
     this.#options = options;
@@ -126,8 +140,9 @@ export class PairingInitiator {
   }
 
   /** Never throws. After `isDone` or a `result` it takes no more. */
-  receive(bytes: Uint8Array): PairingOutput {
+  receive(bytes: Uint8Array): InitiatorOutput {
     const answers: Uint8Array[] = [];
+    this.#pendingMs = undefined;
     try {
       for (const message of this.#decoder.push(bytes)) {
         const answer = this.#step(decodePairMessage(message));
@@ -138,7 +153,8 @@ export class PairingInitiator {
       const failure = error instanceof GatehouseError ? error : badMessage("it made this side fail", error);
       return { bytes: new Uint8Array(0), isDone: true, failure };
     }
-    return { bytes: concat(...answers), isDone: false };
+    const output = { bytes: concat(...answers), isDone: false };
+    return this.#pendingMs === undefined ? output : { ...output, pendingMs: this.#pendingMs };
   }
 
   /** Tells the gatehouse that the grant is stored: the last bytes to send. */
@@ -222,13 +238,18 @@ export class PairingInitiator {
     }
     this.#isPeerProven = true;
     const sealed = new SealedMessages("joiner", key, channel);
-    this.#state = { kind: "grant", channel, sealed };
-    const { certificateRequest, name, kind, platform } = this.#options;
-    return sealed.seal({ kind: "request", certificateRequest, name, deviceKind: kind, platform });
+    this.#state = { kind: "grant", channel, sealed, isPending: false };
+    const { certificateRequest, name, kind: deviceKind, platform, replace = false } = this.#options;
+    return sealed.seal({ kind: "request", certificateRequest, name, deviceKind, platform, replace });
   }
 
-  #grant({ channel, sealed }: State & { kind: "grant" }, message: Sealed): undefined {
+  #grant({ channel, sealed, isPending }: State & { kind: "grant" }, message: Sealed): undefined {
     const body = sealed.open(message);
+    if (body.kind === "pending" && !isPending) {
+      this.#state = { kind: "grant", channel, sealed, isPending: true };
+      this.#pendingMs = Math.min(body.timeoutMs, LIMITS.pairingApprovalMs);
+      return;
+    }
     if (body.kind !== "grant") throw badMessage(`${body.kind} out of turn`);
     checkGrant(body, channel, this.#options.clock.now());
     this.#state = { kind: "granted", sealed, result: resultOf(body, channel) };

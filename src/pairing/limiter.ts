@@ -44,6 +44,12 @@ export class PairingLimiter {
     return Math.max(0, newest + LIMITS.burntCodesPauseMs - this.#clock.monotonicMs());
   }
 
+  /** Codes burnt within the last hour, as far as they are remembered: at most `LIMITS.burntCodes`. */
+  get burntCodes(): number {
+    const since = this.#clock.monotonicMs() - BURNT_CODES_WITHIN_MS;
+    return this.#burnt.filter((at) => at > since).length;
+  }
+
   /** @throws GatehouseError `pairing.paused`. */
   check(): void {
     const retryAfterMs = Math.ceil(this.pausedForMs);

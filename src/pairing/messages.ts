@@ -64,6 +64,14 @@ export interface Request {
   readonly name: string;
   readonly deviceKind: string;
   readonly platform: string;
+  /** The device wants the place of the one that has its name. */
+  readonly replace: boolean;
+}
+
+export interface Pending {
+  readonly kind: "pending";
+  /** Somebody is asked for so long at most. */
+  readonly timeoutMs: number;
 }
 
 export interface GrantBody {
@@ -78,7 +86,7 @@ export interface GrantBody {
   readonly gatehouseName: string;
 }
 
-export type PairBody = Request | GrantBody | { readonly kind: "done" };
+export type PairBody = Request | Pending | GrantBody | { readonly kind: "done" };
 
 export function encodePairMessage(message: PairMessage): Uint8Array {
   const { kind, ...fields } = message;
@@ -98,6 +106,8 @@ export function encodePairBody(body: PairBody): Uint8Array {
       const { kind, caCertificates, ...fields } = body;
       return v1.PairBody.encode({ [kind]: { ...fields, caCertificates: [...caCertificates] } }).finish();
     }
+    case "pending":
+      return v1.PairBody.encode({ pending: { timeoutMs: body.timeoutMs } }).finish();
     case "done":
       return v1.PairBody.encode({ done: {} }).finish();
   }
@@ -174,8 +184,10 @@ function readBody(body: gatehouse.v1.PairBody): PairBody | undefined {
       name: named(body.request.name),
       deviceKind: printable(body.request.kind, LABEL_BYTES_MAX),
       platform: printable(body.request.platform, LABEL_BYTES_MAX),
+      replace: body.request.replace ?? false,
     };
   }
+  if (body.pending) return { kind: "pending", timeoutMs: body.pending.timeoutMs ?? 0 };
   if (body.grant) return readGrant(body.grant);
   return body.done ? { kind: "done" } : undefined;
 }

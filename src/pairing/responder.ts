@@ -1,5 +1,7 @@
 import { concat, GatehouseError, isGatehouseError, type Logger, type Random } from "../core/index.ts";
 import { LABELS, verifyLabelled } from "../crypto/index.ts";
+import { deviceIdOf } from "../identity/index.ts";
+import type { JoinerFacts, JoinerKeys, PairingAttempt, PairingGrant } from "./attempt.ts";
 import {
   ASSOCIATED_DATA,
   channelIdentifier,
@@ -19,10 +21,11 @@ import {
   type Hello,
   NONCE_BYTES,
   PAIRING_VERSION,
+  type PairingMode,
   type PairMessage,
+  type Request,
   type Sealed,
 } from "./messages.ts";
-import type { PairingAttempt, PairingGrant, PairingWindow } from "./window.ts";
 
 /** A proven joiner's wish, checked as far as pairing can: its identity key signed the request for its own TLS key. */
 export interface EnrollRequest {
@@ -35,6 +38,8 @@ export interface EnrollRequest {
   readonly name: string;
   readonly kind: string;
   readonly platform: string;
+  /** Id of the device that somebody has agreed to revoke for it; it must still have this name. */
+  readonly replaces: string | undefined;
 }
 
 /**
@@ -43,9 +48,15 @@ export interface EnrollRequest {
  */
 export type Enroll = (request: EnrollRequest) => Promise<PairingGrant>;
 
+/** Where a joiner's hello leads: a `PairingWindow`, or whatever picks one of several. */
+export interface PairingEntrance {
+  /** @throws GatehouseError `pairing.*` when there is nothing for this joiner now. */
+  begin(mode: PairingMode, keys: JoinerKeys): PairingAttempt;
+}
+
 export interface PairingResponderOptions {
   /** The window that is open now, if any. */
-  readonly window: PairingWindow | undefined;
+  readonly window: PairingEntrance | undefined;
   readonly identity: PairingIdentity;
   readonly gatehouseName: string;
   /** DER of the certificate that this side showed in the TLS handshake. */
@@ -53,6 +64,8 @@ export interface PairingResponderOptions {
   /** DER of the one that the joiner showed. */
   readonly peerCertificate: Uint8Array;
   readonly enroll: Enroll;
+  /** The joiner's IP address, for whoever is asked about it. Default: unknown. */
+  readonly remoteAddress?: string;
   readonly random: Random;
   readonly logger: Logger;
 }
@@ -67,6 +80,11 @@ export interface PairingOutput {
   readonly failure?: GatehouseError;
 }
 
+export interface ResponderOutput extends PairingOutput {
+  /** What is to be sent after `bytes`, once somebody has answered; never rejects. */
+  readonly later?: Promise<PairingOutput>;
+}
+
 type State =
   | { readonly kind: "hello" }
   | { readonly kind: "share"; readonly channel: PairingChannel; readonly run: CpaceRun }
@@ -77,12 +95,20 @@ type State =
       readonly shares: Shares;
     }
   | { readonly kind: "request"; readonly channel: PairingChannel; readonly sealed: SealedMessages }
+  | { readonly kind: "waiting" }
   | { readonly kind: "done"; readonly sealed: SealedMessages }
   | { readonly kind: "over" };
 
 interface Shares {
   readonly joiner: Uint8Array;
   readonly gatehouse: Uint8Array;
+}
+
+interface Granting {
+  readonly attempt: PairingAttempt;
+  readonly body: Request;
+  readonly channel: PairingChannel;
+  readonly sealed: SealedMessages;
 }
 
 /** The gatehouse's side of one pairing connection: bytes in, bytes out; no sockets. Call `end` when the link is gone. */
@@ -92,6 +118,8 @@ export class PairingResponder implements Disposable {
   #state: State = { kind: "hello" };
   #attempt: PairingAttempt | undefined;
   #turn: Promise<unknown> = Promise.resolve();
+  #later: Promise<PairingOutput> | undefined;
+  #isProven = false;
 
   constructor(options: PairingResponderOptions) {
     this.#options = options;
@@ -102,8 +130,13 @@ export class PairingResponder implements Disposable {
     return this.#attempt?.signal;
   }
 
+  /** The joiner knows the secret, and its identity key is its own. */
+  get isProven(): boolean {
+    return this.#isProven;
+  }
+
   /** Answers in the order of the calls; never rejects. */
-  receive(bytes: Uint8Array): Promise<PairingOutput> {
+  receive(bytes: Uint8Array): Promise<ResponderOutput> {
     const turn = this.#turn.then(() => this.#receive(bytes));
     this.#turn = turn;
     return turn;
@@ -128,18 +161,21 @@ export class PairingResponder implements Disposable {
     this.end();
   }
 
-  async #receive(bytes: Uint8Array): Promise<PairingOutput> {
+  async #receive(bytes: Uint8Array): Promise<ResponderOutput> {
     const answers: Uint8Array[] = [];
     try {
       for (const message of this.#decoder.push(bytes)) {
         if (this.#state.kind === "over") break;
         const answer = await this.#step(decodePairMessage(message));
-        if (answer !== undefined) answers.push(framePairMessage(encodePairMessage(answer)));
+        if (answer !== undefined) answers.push(frame(answer));
       }
     } catch (error) {
       return this.fail(error);
     }
-    return { bytes: concat(...answers), isDone: this.#state.kind === "over" };
+    const later = this.#later;
+    this.#later = undefined;
+    const output = { bytes: concat(...answers), isDone: this.#state.kind === "over" };
+    return later === undefined ? output : { ...output, later };
   }
 
   async #step(message: PairMessage): Promise<PairMessage | undefined> {
@@ -156,11 +192,11 @@ export class PairingResponder implements Disposable {
     if (hello.version !== PAIRING_VERSION) throw badMessage(`version ${hello.version}`);
     const { window, identity, random, certificate, peerCertificate } = this.#options;
     if (window === undefined) throw new GatehouseError("pairing.closed", "no pairing window is open");
-    this.#attempt = window.begin(hello.mode, hello.identityKey);
+    const joiner = { ...hello, tlsKeyHash: tlsKeyHash(peerCertificate) };
+    this.#attempt = window.begin(hello.mode, joiner);
     const nonce = random.bytes(NONCE_BYTES);
     const channel: PairingChannel = {
-      mode: hello.mode,
-      joiner: { ...hello, tlsKeyHash: tlsKeyHash(peerCertificate) },
+      ...{ mode: hello.mode, joiner },
       gatehouse: { identityKey: identity.publicKey, tlsKeyHash: tlsKeyHash(certificate), nonce },
     };
     const run = startCpace({
@@ -192,6 +228,7 @@ export class PairingResponder implements Disposable {
       throw badMessage("not signed by its identity key");
     }
     this.#enter({ kind: "request", channel, sealed: new SealedMessages("gatehouse", key, channel) });
+    this.#isProven = true;
     const ours = identityStatement("gatehouse", channel, shares);
     return {
       kind: "confirm",
@@ -205,19 +242,50 @@ export class PairingResponder implements Disposable {
     const attempt = this.#attempt;
     if (body.kind !== "request" || attempt === undefined) throw badMessage(`${body.kind} out of turn`);
     await verifyRequest(body.certificateRequest, channel.joiner);
-    const grant = await attempt.enroll(() =>
-      this.#options.enroll({
+    const timeoutMs = attempt.ask(this.#factsOf(body, channel));
+    const granting = { attempt, body, channel, sealed };
+    if (timeoutMs === undefined) return await this.#grant(granting);
+    this.#enter({ kind: "waiting" });
+    const pending = sealed.seal({ kind: "pending", timeoutMs });
+    this.#later = this.#grantLater(granting);
+    return pending;
+  }
+
+  #factsOf(body: Request, { joiner }: PairingChannel): JoinerFacts {
+    return {
+      deviceId: deviceIdOf(joiner.identityKey),
+      name: body.name,
+      kind: body.deviceKind,
+      platform: body.platform,
+      replace: body.replace,
+      remoteAddress: this.#options.remoteAddress ?? "",
+    };
+  }
+
+  async #grant({ attempt, body, channel, sealed }: Granting): Promise<PairMessage> {
+    const { enroll, gatehouseName } = this.#options;
+    const grant = await attempt.enroll((replaces) =>
+      enroll({
         certificateRequest: body.certificateRequest,
         identityKey: channel.joiner.identityKey,
         role: attempt.role,
         name: body.name,
         kind: body.deviceKind,
         platform: body.platform,
+        replaces,
       }),
     );
     this.#enter({ kind: "done", sealed });
     const { name: deviceName, ...fields } = grant;
-    return sealed.seal({ kind: "grant", ...fields, deviceName, gatehouseName: this.#options.gatehouseName });
+    return sealed.seal({ kind: "grant", ...fields, deviceName, gatehouseName });
+  }
+
+  async #grantLater(granting: Granting): Promise<PairingOutput> {
+    try {
+      return { bytes: frame(await this.#grant(granting)), isDone: false };
+    } catch (error) {
+      return this.fail(error);
+    }
   }
 
   #done({ sealed }: State & { kind: "done" }, message: Sealed): undefined {
@@ -240,8 +308,10 @@ function shown(reason: unknown): GatehouseError {
   return new GatehouseError("rpc.internal", "the gatehouse failed to pair", { cause: reason });
 }
 
+function frame(message: PairMessage): Uint8Array {
+  return framePairMessage(encodePairMessage(message));
+}
+
 function refusal({ code, message, hint, retryAfterMs }: GatehouseError): Uint8Array {
-  return framePairMessage(
-    encodePairMessage({ kind: "refusal", code, message, hint: hint ?? "", retryAfterMs: retryAfterMs ?? 0 }),
-  );
+  return frame({ kind: "refusal", code, message, hint: hint ?? "", retryAfterMs: retryAfterMs ?? 0 });
 }

@@ -63,6 +63,7 @@ class Serving {
     const output = await this.#responder.receive(bytes);
     this.#watch();
     this.#send(output);
+    void output.later?.then((answer) => this.#send(answer));
     if (fin) this.#end(linkLost());
     else this.#stream.resume();
   }
@@ -100,18 +101,39 @@ export interface JoinedPairing {
   readonly acknowledge: () => Promise<void>;
 }
 
+export interface JoinPairingOptions {
+  /** Ends the exchange with its reason. */
+  readonly signal: AbortSignal;
+  /**
+   * When there: the exchange gets `LIMITS.pairingExchangeMs`, and anew, on top of what it takes, when somebody at the
+   * gatehouse has to be asked.
+   */
+  readonly clock?: Clock;
+  /** Somebody at the gatehouse is asked about this device; the answer takes so many milliseconds at most. */
+  readonly onPending?: (timeoutMs: number) => void;
+}
+
 /**
  * Runs the joiner's side over `stream` up to the checked grant.
  * @throws GatehouseError what the gatehouse refused with, `pairing.bad-message`, `pairing.wrong-code`,
- * `pairing.wrong-gatehouse`, `quic.closed`; `signal`'s reason when it aborts.
+ * `pairing.wrong-gatehouse`, `quic.closed`, `quic.timed-out`; `signal`'s reason when it aborts.
  */
 export async function joinPairing(
   stream: PairingStream,
   initiator: PairingInitiator,
-  { signal }: { readonly signal: AbortSignal },
+  { signal, clock, onPending }: JoinPairingOptions,
 ): Promise<JoinedPairing> {
   signal.throwIfAborted();
-  const joining = new Joining(stream, initiator);
+  let deadline: Disposable | undefined;
+  const expireAfter = (delayMs: number): void => {
+    deadline?.[Symbol.dispose]();
+    deadline = clock?.setTimer(delayMs, () => joining.fail(hanging()));
+  };
+  const joining = new Joining(stream, initiator, (timeoutMs) => {
+    expireAfter(timeoutMs + LIMITS.pairingExchangeMs);
+    onPending?.(timeoutMs);
+  });
+  expireAfter(LIMITS.pairingExchangeMs);
   const abort = (): void => joining.fail(signal.reason);
   signal.addEventListener("abort", abort, { once: true });
   if (signal.aborted) abort();
@@ -120,6 +142,7 @@ export async function joinPairing(
     return { result, acknowledge: () => joining.acknowledge(signal) };
   } finally {
     signal.removeEventListener("abort", abort);
+    deadline?.[Symbol.dispose]();
   }
 }
 
@@ -127,15 +150,17 @@ class Joining {
   readonly granted: Promise<PairingResult>;
   readonly #stream: PairingStream;
   readonly #initiator: PairingInitiator;
+  readonly #onPending: (timeoutMs: number) => void;
   readonly #ended: Promise<void>;
   #grant: (result: PairingResult) => void = () => undefined;
   #reject: (reason: unknown) => void = () => undefined;
   #end: () => void = () => undefined;
   #turn: Promise<void> = Promise.resolve();
 
-  constructor(stream: PairingStream, initiator: PairingInitiator) {
+  constructor(stream: PairingStream, initiator: PairingInitiator, onPending: (timeoutMs: number) => void) {
     this.#stream = stream;
     this.#initiator = initiator;
+    this.#onPending = onPending;
     this.granted = new Promise((resolve, reject) => {
       this.#grant = resolve;
       this.#reject = reject;
@@ -173,10 +198,15 @@ class Joining {
       const output = this.#initiator.receive(bytes);
       if (output.failure !== undefined) this.#reject(output.failure);
       else if (output.bytes.length > 0) this.#stream.write(output.bytes, false);
+      if (output.pendingMs !== undefined) this.#onPending(output.pendingMs);
       if (this.#initiator.result !== undefined) this.#grant(this.#initiator.result);
     });
     if (fin) this.fail(linkLost());
   }
+}
+
+function hanging(): GatehouseError {
+  return new GatehouseError("quic.timed-out", "the gatehouse did not go on with pairing");
 }
 
 function linkLost(): GatehouseError {

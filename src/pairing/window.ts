@@ -1,7 +1,39 @@
-import { type Clock, GatehouseError, LIMITS, type Random, type UnixMs, unixMs, utf8 } from "../core/index.ts";
+import {
+  type Clock,
+  type GatehouseError,
+  LIMITS,
+  type Random,
+  type UnixMs,
+  unixMs,
+  utf8,
+} from "../core/index.ts";
+import {
+  type JoinerFacts,
+  type JoinerKeys,
+  joinerOf,
+  type PairedDevice,
+  type PairingAttempt,
+  type PairingGrant,
+} from "./attempt.ts";
+import { type Attempt, Attempts } from "./attempts.ts";
 import { makePairingCode } from "./code.ts";
 import type { PairingLimiter } from "./limiter.ts";
 import type { PairingMode } from "./messages.ts";
+import type { Joiner, Question } from "./question.ts";
+import { Questions } from "./questions.ts";
+import {
+  burnt,
+  busy,
+  closed,
+  denied,
+  expired,
+  notWaiting,
+  otherTerms,
+  staleSecret,
+  superseded,
+  unanswered,
+  wrongSecret,
+} from "./refusals.ts";
 
 /**
  * One opening of the door for one new device.
@@ -14,33 +46,35 @@ import type { PairingMode } from "./messages.ts";
  *
  * The URI's secret has 128 bits: guesses at it are not counted, run beside each other, and burn nothing. A burnt code
  * ends its window, so the way past somebody who burns every code is a window by URI only.
+ *
+ * A joiner whose link broke comes back over a new connection, under the same identity key and with the same TLS key,
+ * which its handshake has proven: nobody else takes its slot, its question or its grant from it. Its unproven attempt
+ * gives way at once and counts as one that dropped; what it has proven stays until it has proven the secret again.
  */
 
 export const URI_SECRET_BYTES = 16;
 
-export type PairingWindowState = "open" | "busy" | "enrolling" | "paired" | "burnt" | "expired" | "closed";
-
-export interface PairedDevice {
-  readonly deviceId: string;
-  readonly name: string;
-  readonly role: string;
-}
-
-/** What `enroll` answers: the device is known, certified, stored and audited. */
-export interface PairingGrant extends PairedDevice {
-  /** DER. */
-  readonly certificate: Uint8Array;
-  /** DER, newest generation first, 1 to 4. */
-  readonly caCertificates: readonly Uint8Array[];
-}
+export type PairingWindowState =
+  | "open"
+  | "busy"
+  | "asking"
+  | "enrolling"
+  | "paired"
+  | "burnt"
+  | "expired"
+  | "closed";
 
 /** `retired` comes last, once: from then on no new connection has business with this window. */
 export type PairingWindowEvent =
+  | { readonly kind: "asked"; readonly joiner: Joiner }
+  | { readonly kind: "denied"; readonly deviceId: string }
   | { readonly kind: "paired"; readonly device: PairedDevice }
   | { readonly kind: "burnt" }
   | { readonly kind: "expired" }
   | { readonly kind: "closed" }
   | { readonly kind: "retired" };
+
+export type PairingVerdict = "approve" | "deny";
 
 export interface PairingWindowOptions {
   readonly clock: Clock;
@@ -52,45 +86,22 @@ export interface PairingWindowOptions {
   readonly ttlMs?: number;
   /** `forced` opens with a code although code pairing is paused. Default `unless-paused`. */
   readonly code?: "unless-paused" | "forced" | "none";
+  /** Somebody is asked about whoever has proven the secret. Who replaces another device always needs a yes. */
+  readonly requireApproval?: boolean;
+  /** Id of the device that has this name now, if any. Default: names are not looked at before enrolling. */
+  readonly findByName?: (name: string) => string | undefined;
   readonly onEvent: (event: PairingWindowEvent) => void;
 }
 
-/** One joiner's exchange, from its hello to its end. */
-export interface PairingAttempt {
-  /** What the joiner has to know: the code's digits or the URI's bytes. Borrowed. */
-  readonly secret: Uint8Array;
-  readonly role: string;
-  /** Aborted, with the error to answer, when time is up or the window is over. */
-  readonly signal: AbortSignal;
-  /**
-   * Takes the verdict on the joiner's tag; call it exactly once, before anything about it leaves.
-   * @throws GatehouseError `pairing.wrong-code`, after a code was burnt on disk; whatever the limiter's store throws.
-   */
-  prove(isRight: boolean): Promise<void>;
-  /**
-   * Runs `enroll`, unless this very identity was granted before: then the same grant again.
-   * @throws GatehouseError `pairing.closed` when another joiner was faster; whatever `enroll` throws, and the window
-   * is open again then.
-   */
-  enroll(enroll: () => Promise<PairingGrant>): Promise<PairingGrant>;
-  /** The joiner has stored its grant: nobody needs this window any more. */
-  acknowledge(): void;
-  /** Ends the attempt however it went; may be called again. */
-  end(): void;
-}
-
-interface Attempt {
-  readonly mode: PairingMode;
-  readonly identityKey: string;
-  readonly controller: AbortController;
-  stage: "unproven" | "proven";
-  deadline: Disposable | undefined;
-}
-
 interface Granted {
-  readonly identityKey: string;
+  readonly mode: PairingMode;
+  readonly joiner: string;
   readonly grant: PairingGrant;
-  isRejoinable: boolean;
+}
+
+interface Enrolling {
+  readonly attempt: Attempt;
+  readonly grant: Promise<PairingGrant>;
 }
 
 type Over = "burnt" | "expired" | "closed";
@@ -101,12 +112,11 @@ export class PairingWindow implements Disposable {
   readonly uriSecret: Uint8Array;
   readonly role: string;
   readonly expiresAt: UnixMs;
-  readonly #clock: Clock;
-  readonly #limiter: PairingLimiter;
-  readonly #onEvent: (event: PairingWindowEvent) => void;
-  readonly #attempts = new Set<Attempt>();
+  readonly #options: PairingWindowOptions;
+  readonly #attempts: Attempts;
+  readonly #questions: Questions;
   #over: Over | undefined;
-  #enrolling: Attempt | undefined;
+  #enrolling: Enrolling | undefined;
   #granted: Granted | undefined;
   #isCodeBurnt = false;
   #isRetired = false;
@@ -114,14 +124,24 @@ export class PairingWindow implements Disposable {
   #timer: Disposable;
 
   private constructor(options: PairingWindowOptions, ttlMs: number) {
-    this.code = options.code === "none" ? undefined : makePairingCode(options.random);
-    this.uriSecret = options.random.bytes(URI_SECRET_BYTES);
+    const { clock, random } = options;
+    this.code = options.code === "none" ? undefined : makePairingCode(random);
+    this.uriSecret = random.bytes(URI_SECRET_BYTES);
     this.role = options.role;
-    this.#clock = options.clock;
-    this.#limiter = options.limiter;
-    this.#onEvent = options.onEvent;
-    this.expiresAt = unixMs(options.clock.now() + ttlMs);
-    this.#timer = options.clock.setTimer(ttlMs, () => this.#stop("expired"));
+    this.#options = options;
+    this.#attempts = new Attempts({
+      clock,
+      isHeld: (attempt) => this.#enrolling?.attempt === attempt,
+      onUnproven: () => this.#countUnproven(),
+    });
+    this.#questions = new Questions({
+      ...{ clock, role: this.role, requireApproval: options.requireApproval ?? false },
+      findByName: options.findByName ?? (() => undefined),
+      onAsked: (joiner) => options.onEvent({ kind: "asked", joiner }),
+      onExpired: (question) => this.#questionExpired(question),
+    });
+    this.expiresAt = unixMs(clock.now() + ttlMs);
+    this.#timer = clock.setTimer(ttlMs, () => this.#stop("expired"));
   }
 
   /**
@@ -140,8 +160,9 @@ export class PairingWindow implements Disposable {
   get state(): PairingWindowState {
     if (this.#granted !== undefined) return "paired";
     if (this.#enrolling !== undefined) return "enrolling";
+    if (!this.#questions.isEmpty) return "asking";
     if (this.#over !== undefined) return this.#over;
-    return this.#codeAttempt === undefined ? "open" : "busy";
+    return this.#attempts.by("code").length === 0 ? "open" : "busy";
   }
 
   /** True while a new connection may have business here: strangers are let past TLS only then. */
@@ -149,38 +170,59 @@ export class PairingWindow implements Disposable {
     return !this.#isRetired;
   }
 
+  /** Joiners about whom somebody is asked now. */
+  get waiting(): readonly Joiner[] {
+    return this.#questions.unanswered.map(({ joiner }) => joiner);
+  }
+
+  /** True for the joiner that was granted here, while it may fetch its grant again the way it came. */
+  mayReturn(mode: PairingMode, keys: JoinerKeys): boolean {
+    return this.#granted?.mode === mode && this.#mayReturn(joinerOf(keys));
+  }
+
   /**
    * A joiner has said hello.
    * @throws GatehouseError `pairing.code-burnt`, `pairing.expired`, `pairing.closed`, or `pairing.busy` while somebody
    * else tries the code.
    */
-  begin(mode: PairingMode, identityKey: Uint8Array): PairingAttempt {
-    const identity = Buffer.from(identityKey).toString("hex");
-    const secret = this.#secretFor(mode, identity);
+  begin(mode: PairingMode, keys: JoinerKeys): PairingAttempt {
+    const secret = this.#secretFor(mode, joinerOf(keys));
     if (mode === "uri") this.#makeRoom();
-    const attempt: Attempt = {
-      mode,
-      identityKey: identity,
-      controller: new AbortController(),
-      stage: "unproven",
-      deadline: undefined,
-    };
-    this.#attempts.add(attempt);
-    this.#arm(attempt, LIMITS.pairingProofMs);
+    const attempt = this.#attempts.add(mode, keys);
+    this.#attempts.arm(attempt, LIMITS.pairingProofMs);
     return {
       secret,
       role: this.role,
       signal: attempt.controller.signal,
       prove: (isRight) => this.#prove(attempt, isRight),
+      ask: (facts) => this.#ask(attempt, facts),
       enroll: (enroll) => this.#enroll(attempt, enroll),
       acknowledge: () => this.#retire(),
-      end: () => this.#end(attempt),
+      end: () => this.#attempts.end(attempt),
     };
   }
 
   /**
+   * Answers the question about a joiner; the first answer counts. A yes lets it in. A no closes the window: whoever was
+   * refused knew its secret.
+   * @throws GatehouseError `pairing.not-waiting`.
+   */
+  decide(deviceId: string, verdict: PairingVerdict): Joiner {
+    const question = this.#questions.unanswered.find(({ joiner }) => joiner.deviceId === deviceId);
+    if (question === undefined) throw notWaiting();
+    if (verdict === "approve") {
+      question.approve();
+      return question.joiner;
+    }
+    this.#withdraw(question, denied());
+    this.#options.onEvent({ kind: "denied", deviceId });
+    this.#stop("closed");
+    return question.joiner;
+  }
+
+  /**
    * The owner has no more use for the window. A grant that is being stored right now is still completed, and one that
-   * was given may still be fetched again for its short while.
+   * was given may still be fetched again for its short while; who waits for an answer gets none.
    */
   close(): void {
     if (this.#granted === undefined) this.#stop("closed");
@@ -191,95 +233,157 @@ export class PairingWindow implements Disposable {
     this.#stop("closed");
   }
 
-  get #codeAttempt(): Attempt | undefined {
-    return [...this.#attempts].find(({ mode }) => mode === "code");
+  #mayReturn(joiner: string): boolean {
+    return this.#granted?.joiner === joiner && !this.#isRetired;
   }
 
-  #secretFor(mode: PairingMode, identityKey: string): Uint8Array {
+  #secretFor(mode: PairingMode, joiner: string): Uint8Array {
     if (mode === "code" && this.#isCodeBurnt) throw burnt();
     if (this.#granted !== undefined) {
-      const mayReturn = this.#granted.isRejoinable && this.#granted.identityKey === identityKey;
-      if (!mayReturn || this.#isRetired) throw closed();
-    } else if (this.#over !== undefined) {
+      if (!this.#mayReturn(joiner)) throw closed();
+    } else if (this.#over !== undefined && !this.#isUnderWay(joiner)) {
       throw overError(this.#over);
     }
     if (mode === "uri") return this.uriSecret;
     if (this.code === undefined) throw closed();
-    if (this.#codeAttempt !== undefined) throw busy();
+    this.#takeCode(joiner);
     return utf8(this.code);
   }
 
+  /** A window that is over still ends what it has begun with those who have proven themselves. */
+  #isUnderWay(joiner: string): boolean {
+    if (this.#enrolling?.attempt.joiner === joiner) return true;
+    return this.#questions.all.some(({ attempt }) => attempt.joiner === joiner);
+  }
+
+  /** One at a time; a joiner's own attempts do not stand in its way. */
+  #takeCode(joiner: string): void {
+    const tried = this.#attempts.by("code");
+    const asked = this.#questions.all.filter(({ mode }) => mode === "code");
+    const holders = [...tried, ...asked.map(({ attempt }) => attempt)];
+    if (holders.some((other) => other.joiner !== joiner)) throw busy();
+    for (const own of tried) if (own.stage === "unproven") this.#attempts.abort(own, superseded());
+    if (this.#isCodeBurnt) throw burnt();
+  }
+
   #makeRoom(): void {
-    const byUri = [...this.#attempts].filter(({ mode }) => mode === "uri");
+    const byUri = this.#attempts.by("uri");
     if (byUri.length < LIMITS.pairingUriAttempts) return;
     const oldest = byUri.find(({ stage }) => stage === "unproven");
     if (oldest === undefined) throw busy();
-    this.#abort(oldest, busy());
+    this.#attempts.abort(oldest, busy());
   }
 
   async #prove(attempt: Attempt, isRight: boolean): Promise<void> {
-    if (!this.#attempts.has(attempt) || attempt.stage !== "unproven") throw this.#reasonOf(attempt);
+    this.#check(attempt, "unproven");
     if (isRight) {
       attempt.stage = "proven";
-      this.#arm(attempt, LIMITS.pairingExchangeMs);
+      this.#attempts.arm(attempt, LIMITS.pairingExchangeMs);
       return;
     }
     // The signal stays quiet: a link that closed before the verdict was on disk would give it away.
-    this.#release(attempt);
+    this.#attempts.release(attempt, closed());
+    if (this.#granted !== undefined) {
+      this.#retire();
+      throw staleSecret(attempt.mode);
+    }
     if (attempt.mode === "code") await this.#burn();
-    throw new GatehouseError("pairing.wrong-code", `the ${attempt.mode} is not right`, {
-      hint: "a code is good for one try: open a new window with `gatehouse pair open`",
-    });
+    throw wrongSecret(attempt.mode);
   }
 
-  async #enroll(attempt: Attempt, enroll: () => Promise<PairingGrant>): Promise<PairingGrant> {
-    if (!this.#attempts.has(attempt) || attempt.stage !== "proven") throw this.#reasonOf(attempt);
-    if (this.#granted !== undefined) {
-      if (this.#granted.identityKey === attempt.identityKey) return this.#granted.grant;
-      throw closed();
+  #ask(attempt: Attempt, facts: JoinerFacts): number | undefined {
+    this.#check(attempt, "proven");
+    attempt.stage = "asked";
+    if (this.#settledFor(attempt) !== undefined) return undefined;
+    this.#supersede(attempt);
+    const question = this.#questions.of(attempt) ?? this.#questions.ask(attempt, facts);
+    if (question === undefined) return undefined;
+    if (!question.isAbout(attempt, facts)) throw otherTerms();
+    const { attempt: earlier } = question;
+    question.attempt = attempt;
+    if (earlier !== attempt) this.#attempts.abort(earlier, superseded());
+    this.#attempts.arm(attempt, undefined);
+    return question.isApproved ? undefined : question.remainingMs;
+  }
+
+  /** @throws GatehouseError `pairing.closed` when the window is another joiner's. */
+  #settledFor({ joiner }: Attempt): Promise<PairingGrant> | undefined {
+    const settled =
+      this.#granted === undefined
+        ? this.#enrolling && { joiner: this.#enrolling.attempt.joiner, grant: this.#enrolling.grant }
+        : { joiner: this.#granted.joiner, grant: Promise.resolve(this.#granted.grant) };
+    if (settled !== undefined && settled.joiner !== joiner) throw closed();
+    return settled?.grant;
+  }
+
+  /** A joiner that has proven itself again needs its earlier attempt no more. */
+  #supersede(attempt: Attempt): void {
+    for (const other of this.#attempts.all) {
+      const isEarlier = other !== attempt && other.joiner === attempt.joiner && other.stage === "proven";
+      if (isEarlier) this.#attempts.abort(other, superseded());
     }
-    if (this.#enrolling !== undefined) throw closed();
-    this.#enrolling = attempt;
-    attempt.deadline?.[Symbol.dispose]();
+  }
+
+  #questionExpired(question: Question): void {
+    this.#withdraw(question, unanswered());
+    this.#announceOver();
+  }
+
+  #withdraw(question: Question, reason: GatehouseError): void {
+    this.#questions.forget(question);
+    this.#attempts.abort(question.attempt, reason);
+  }
+
+  async #enroll(
+    attempt: Attempt,
+    enroll: (replaces: string | undefined) => Promise<PairingGrant>,
+  ): Promise<PairingGrant> {
+    this.#check(attempt, "asked");
+    const question = this.#questions.of(attempt);
+    if (question !== undefined) {
+      await question.approved(attempt);
+      this.#check(attempt, "asked");
+    }
+    const settled = this.#settledFor(attempt);
+    if (settled !== undefined) return await settled;
+    if (question !== undefined) this.#questions.forget(question);
+    const replaces = question?.joiner.replaces;
+    return await this.#enrollNow(attempt, () => enroll(replaces === "" ? undefined : replaces));
+  }
+
+  async #enrollNow(attempt: Attempt, enroll: () => Promise<PairingGrant>): Promise<PairingGrant> {
+    this.#attempts.arm(attempt, undefined);
+    const enrolled = (async () => await enroll())();
+    this.#enrolling = { attempt, grant: enrolled };
     try {
-      const grant = await enroll();
-      this.#granted = { identityKey: attempt.identityKey, grant, isRejoinable: true };
+      const grant = await enrolled;
+      this.#granted = { mode: attempt.mode, joiner: attempt.joiner, grant };
       return grant;
     } finally {
       this.#enrolling = undefined;
-      this.#arm(attempt, LIMITS.pairingExchangeMs);
+      this.#attempts.arm(attempt, LIMITS.pairingExchangeMs);
       this.#afterEnrolling();
     }
   }
 
   #afterEnrolling(): void {
     if (this.#granted === undefined) {
-      if (this.#over !== undefined) this.#announce(this.#over);
+      this.#announceOver();
       return;
     }
-    const { identityKey, grant } = this.#granted;
-    for (const other of this.#attempts) {
-      if (other.identityKey !== identityKey) this.#abort(other, closed());
-    }
-    this.#onEvent({
-      kind: "paired",
-      device: { deviceId: grant.deviceId, name: grant.name, role: grant.role },
-    });
+    const { joiner, grant } = this.#granted;
+    this.#sendAway(closed(), (other) => other.joiner !== joiner);
+    const { deviceId, name, role } = grant;
+    this.#options.onEvent({ kind: "paired", device: { deviceId, name, role } });
     this.#timer[Symbol.dispose]();
-    this.#timer = this.#clock.setTimer(LIMITS.pairingRejoinMs, () => this.#retire());
+    this.#timer = this.#options.clock.setTimer(LIMITS.pairingRejoinMs, () => this.#retire());
   }
 
-  /** A link that is gone before it showed a tag frees the slot; too many of them cost the code. */
-  #end(attempt: Attempt): void {
-    const wasUnproven = attempt.stage === "unproven" && this.#attempts.has(attempt);
-    this.#release(attempt);
-    if (wasUnproven && attempt.mode === "code") this.#countUnproven();
-  }
-
-  #abort(attempt: Attempt, reason: GatehouseError): void {
-    if (!this.#attempts.has(attempt) || this.#enrolling === attempt) return;
-    this.#drop(attempt, reason);
-    if (attempt.stage === "unproven" && attempt.mode === "code") this.#countUnproven();
+  #sendAway(reason: GatehouseError, isMeant: (attempt: Attempt) => boolean): void {
+    for (const question of this.#questions.all) {
+      if (isMeant(question.attempt)) this.#withdraw(question, reason);
+    }
+    for (const attempt of this.#attempts.all) if (isMeant(attempt)) this.#attempts.abort(attempt, reason);
   }
 
   #countUnproven(): void {
@@ -289,47 +393,37 @@ export class PairingWindow implements Disposable {
     this.#burn().catch(() => undefined);
   }
 
-  #arm(attempt: Attempt, delayMs: number): void {
-    attempt.deadline?.[Symbol.dispose]();
-    if (!this.#attempts.has(attempt)) return;
-    attempt.deadline = this.#clock.setTimer(delayMs, () => this.#abort(attempt, timedOut()));
-  }
-
-  #release(attempt: Attempt): void {
-    attempt.deadline?.[Symbol.dispose]();
-    this.#attempts.delete(attempt);
-  }
-
-  #drop(attempt: Attempt, reason: GatehouseError): void {
-    this.#release(attempt);
-    attempt.controller.abort(reason);
-  }
-
   async #burn(): Promise<void> {
     if (this.#isCodeBurnt) return;
     this.#isCodeBurnt = true;
-    if (this.#granted !== undefined) this.#granted.isRejoinable = false;
+    if (this.#granted !== undefined) {
+      this.#retire();
+      return;
+    }
     // Nothing about the verdict may be seen before it is on disk: not even the event.
     try {
-      await this.#limiter.recordBurnt();
+      await this.#options.limiter.recordBurnt();
     } finally {
       this.#stop("burnt");
     }
   }
 
+  /** Time alone does not cut short those about whom somebody is being asked. */
   #stop(how: Over): void {
     if (this.#granted !== undefined) {
       this.#retire();
       return;
     }
-    if (this.#over !== undefined) return;
-    this.#over = how;
-    for (const attempt of this.#attempts) this.#abort(attempt, overError(how));
-    if (this.#enrolling === undefined) this.#announce(how);
+    if (this.#isRetired) return;
+    if (this.#over === undefined || this.#over === "expired") this.#over = how;
+    this.#sendAway(overError(this.#over), (attempt) => how !== "expired" || !this.#questions.has(attempt));
+    this.#announceOver();
   }
 
-  #announce(how: Over): void {
-    this.#onEvent({ kind: how });
+  #announceOver(): void {
+    if (this.#over === undefined || this.#isRetired) return;
+    if (this.#enrolling !== undefined || !this.#questions.isEmpty) return;
+    this.#options.onEvent({ kind: this.#over });
     this.#retire();
   }
 
@@ -338,12 +432,13 @@ export class PairingWindow implements Disposable {
     this.#isRetired = true;
     this.#timer[Symbol.dispose]();
     this.uriSecret.fill(0);
-    this.#onEvent({ kind: "retired" });
+    this.#options.onEvent({ kind: "retired" });
   }
 
-  #reasonOf(attempt: Attempt): unknown {
+  #check(attempt: Attempt, stage: Attempt["stage"]): void {
+    if (this.#attempts.has(attempt) && attempt.stage === stage) return;
     const { signal } = attempt.controller;
-    return signal.aborted ? signal.reason : closed();
+    throw signal.aborted ? signal.reason : closed();
   }
 }
 
@@ -352,32 +447,8 @@ function overError(how: Over): GatehouseError {
     case "burnt":
       return burnt();
     case "expired":
-      return new GatehouseError("pairing.expired", "the pairing window has expired", {
-        hint: "open a new one with `gatehouse pair open`",
-      });
+      return expired();
     case "closed":
       return closed();
   }
-}
-
-function burnt(): GatehouseError {
-  return new GatehouseError("pairing.code-burnt", "this code was tried wrongly and is dead", {
-    hint: "open a new window with `gatehouse pair open`",
-  });
-}
-
-function closed(): GatehouseError {
-  return new GatehouseError("pairing.closed", "no pairing window is open for this device", {
-    hint: "open one with `gatehouse pair open` on the gatehouse",
-  });
-}
-
-function busy(): GatehouseError {
-  return new GatehouseError("pairing.busy", "another device is using this window", { retryAfterMs: 1_000 });
-}
-
-function timedOut(): GatehouseError {
-  return new GatehouseError("pairing.expired", "the pairing exchange took too long", {
-    hint: "try again with the same code",
-  });
 }

@@ -309,7 +309,14 @@ describe("a link that drops", () => {
       identity: { publicKey: joiner.identity.publicKey, sign: mallory.identity.sign.bind(mallory.identity) },
     };
     const outcome = await meet({ gatehouse, joiner: mallory, window, secret, asInitiator: posing });
-    expect(outcome).toMatchObject({ result: undefined, gatehouseFailure: "pairing.bad-message" });
+    expect(outcome).toMatchObject({ result: undefined, gatehouseFailure: "pairing.closed" });
+    // With its TLS key too.
+    const { certificate } = joiner;
+    const closer = await meet({
+      ...{ gatehouse, joiner, window, secret },
+      asInitiator: { ...posing, certificate },
+    });
+    expect(closer).toMatchObject({ result: undefined, gatehouseFailure: "pairing.bad-message" });
   });
 
   it("tells the joiner whether its code is spent", async () => {

@@ -1,12 +1,31 @@
 import { describe, expect, it } from "vitest";
 import { type GatehouseError, isGatehouseError, LIMITS, unixMs } from "../../src/core/index.ts";
-import { type PairingGrant, PairingLimiter } from "../../src/pairing/index.ts";
+import {
+  type JoinerFacts,
+  type JoinerKeys,
+  type PairingAttempt,
+  type PairingGrant,
+  PairingLimiter,
+} from "../../src/pairing/index.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 import { MemoryLimiterStore, openWindow } from "./windows.ts";
 
-const ALICE = new Uint8Array(32).fill(1);
-const MALLORY = new Uint8Array(32).fill(2);
+const keysOf = (fill: number): JoinerKeys => ({
+  identityKey: new Uint8Array(32).fill(fill),
+  tlsKeyHash: new Uint8Array(32).fill(fill),
+});
+const ALICE = keysOf(1);
+const MALLORY = keysOf(2);
+
+const FACTS: JoinerFacts = {
+  deviceId: "alice",
+  name: "laptop",
+  kind: "cli",
+  platform: "linux x64",
+  replace: false,
+  remoteAddress: "192.0.2.1",
+};
 
 const GRANT: PairingGrant = {
   deviceId: "alice",
@@ -15,6 +34,15 @@ const GRANT: PairingGrant = {
   certificate: Uint8Array.of(1),
   caCertificates: [Uint8Array.of(2)],
 };
+
+/** Proves the secret and says who it is; answers how long somebody is asked. */
+async function introduce(
+  attempt: PairingAttempt,
+  facts: Partial<JoinerFacts> = {},
+): Promise<number | undefined> {
+  await attempt.prove(true);
+  return attempt.ask({ ...FACTS, ...facts });
+}
 
 const refusalOf = (run: () => unknown): string => {
   try {
@@ -37,7 +65,7 @@ describe("a pairing window", () => {
     const attempt = window.begin("code", ALICE);
     expect(window.state).toBe("busy");
     expect(new TextDecoder().decode(attempt.secret)).toBe(window.code);
-    await attempt.prove(true);
+    expect(await introduce(attempt)).toBeUndefined();
     expect(await attempt.enroll(() => Promise.resolve(GRANT))).toBe(GRANT);
     attempt.end();
     expect(window.state).toBe("paired");
@@ -50,7 +78,7 @@ describe("a pairing window", () => {
     const { window, events, clock } = await openWindow();
     for (let round = 0; round < 2; round += 1) {
       const attempt = window.begin("code", ALICE);
-      await attempt.prove(true);
+      await introduce(attempt);
       const enroll = () =>
         round === 0 ? Promise.resolve(GRANT) : Promise.reject(new Error("enrolled twice"));
       expect(await attempt.enroll(enroll)).toBe(GRANT);
@@ -65,7 +93,7 @@ describe("a pairing window", () => {
   it("retires as soon as the joiner has stored its grant", async () => {
     const { window, events } = await openWindow();
     const attempt = window.begin("uri", ALICE);
-    await attempt.prove(true);
+    await introduce(attempt);
     await attempt.enroll(() => Promise.resolve(GRANT));
     attempt.acknowledge();
     expect(window.isAccepting).toBe(false);
@@ -177,7 +205,7 @@ describe("a pairing window", () => {
     for (const how of ["expire", "close"] as const) {
       const { window, clock, events } = await openWindow({ ttlMs: 1_000 });
       const attempt = window.begin("code", ALICE);
-      await attempt.prove(true);
+      await introduce(attempt);
       let store: (grant: PairingGrant) => void = () => undefined;
       const stored = new Promise<PairingGrant>((resolve) => {
         store = resolve;
@@ -197,14 +225,14 @@ describe("a pairing window", () => {
   it("is open again when enrolling failed, and over when it had expired meanwhile", async () => {
     const { window, clock, events } = await openWindow({ ttlMs: 60_000 });
     const first = window.begin("code", ALICE);
-    await first.prove(true);
+    await introduce(first);
     expect(await failureOf(first.enroll(() => Promise.reject(new Error("name taken"))))).toBe(
       "another error",
     );
     first.end();
     expect(window.state).toBe("open");
     const second = window.begin("code", ALICE);
-    await second.prove(true);
+    await introduce(second);
     const expireThenFail = (): Promise<PairingGrant> => {
       clock.advance(60_000);
       return Promise.reject(new Error("name taken"));
@@ -216,7 +244,7 @@ describe("a pairing window", () => {
   it("has one winner when two joiners have proven their secrets", async () => {
     const { window } = await openWindow();
     const [slow, fast] = [window.begin("code", ALICE), window.begin("uri", MALLORY)];
-    await Promise.all([slow.prove(true), fast.prove(true)]);
+    await Promise.all([introduce(slow), introduce(fast)]);
     const won = fast.enroll(() => Promise.resolve(GRANT));
     expect(await failureOf(slow.enroll(() => Promise.resolve(GRANT)))).toBe("pairing.closed");
     expect(await won).toBe(GRANT);
