@@ -10,6 +10,8 @@ export interface Context {
   readonly config: Config;
   /** Aborts when the command should give up: a signal, or nobody reads its output any more. */
   readonly signal: AbortSignal;
+  /** What to type for another command of the same install: `gatehouse device ls --home /srv/gatehouse`. */
+  readonly commandLine: (words: string) => string;
 }
 
 /** A command's work; what it resolves to, when anything, is the exit code. */
@@ -54,5 +56,12 @@ export function createContext(io: Io, options: ConfigOptions, output: Output): C
   const { home, timeout, listen, name } = options;
   const { env, userHome, hostName } = io;
   const config = loadConfig({ flags: { home, timeout, listen, name }, env, userHome, hostName });
-  return { io, output, config, signal: AbortSignal.any([io.stop, io.readerGone]) };
+  const flags = home === undefined ? "" : ` --home ${shellWord(home)}`;
+  const commandLine = (words: string): string => `${io.invocation} ${words}${flags}`;
+  return { io, output, config, signal: AbortSignal.any([io.stop, io.readerGone]), commandLine };
+}
+
+/** As a shell reads it back. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

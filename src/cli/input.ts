@@ -107,6 +107,7 @@ async function ask(
   prompt: string,
   echo: "shown" | "hidden",
 ): Promise<string> {
+  using _held = output.holdProgress();
   output.prompt(prompt);
   const isHidden = echo === "hidden";
   const screen = new Writable({
@@ -127,6 +128,7 @@ async function ask(
 function answer(lines: Interface, signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
     const interrupt = () => reject(new Interrupted("interrupted"));
+    if (signal.aborted) interrupt();
     lines.once("line", resolve);
     lines.once("SIGINT", interrupt);
     lines.once("close", interrupt);

@@ -23,6 +23,7 @@ export class Output {
   readonly #stderr: Sink;
   readonly #isQuiet: boolean;
   #hasProgress = false;
+  #holds = 0;
 
   constructor({ stdout, stderr, env, isJson, isQuiet, mayColor }: OutputOptions) {
     const wantsColor = mayColor && (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb";
@@ -66,8 +67,27 @@ export class Output {
     this.#stderr.write(words);
   }
 
+  /** Of danger: in bold red where there are colours, whether quiet or not. With `--json` the documents say it. */
+  alert(words: string): void {
+    this.progress("");
+    const style = this.noteStyle;
+    if (!this.isJson) this.#stderr.write(`${style.bold(style.red(words))}\n`);
+  }
+
+  /** Until it is disposed no progress is drawn: somebody is typing on that line. */
+  holdProgress(): Disposable {
+    this.progress("");
+    this.#holds += 1;
+    return {
+      [Symbol.dispose]: () => {
+        this.#holds -= 1;
+      },
+    };
+  }
+
   /** Redraws the last line of a watched terminal; an empty text clears it, and so does any other output. */
   progress(words: string): void {
+    if (this.#holds > 0) return;
     if (this.isWatched && (this.#hasProgress || words !== "")) this.#stderr.write(`\r\u001b[2K${words}`);
     this.#hasProgress = words !== "";
   }

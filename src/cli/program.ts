@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { addCa } from "./commands/ca.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDevice } from "./commands/device.ts";
 import { addInit } from "./commands/init.ts";
@@ -48,7 +49,7 @@ export function createProgram(io: Io, execute: Execute): Command {
     },
   };
   for (const add of [
-    ...[addInit, addServe, addStatus, addPair, addDevice, addRemote, addVault],
+    ...[addInit, addServe, addStatus, addPair, addDevice, addCa, addRemote, addVault],
     ...[addPing, addVersion, addCompletion],
   ])
     add(commands);

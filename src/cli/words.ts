@@ -11,11 +11,16 @@ export function roughDuration(durationMs: number): string {
   return sizeMs === 0 ? "a moment" : plural(Math.floor(durationMs / sizeMs), name);
 }
 
-/** `3 minutes ago (2026-11-23 20:31)`, `in 29 days (…)`, or `never` for 0; the local time zone. */
-export function relativeDate(atMs: number, nowMs: number): string {
+/** `3 minutes ago`, `in 29 days`, or `never` for 0. */
+export function ago(atMs: number, nowMs: number): string {
   if (atMs === 0) return "never";
   const distance = roughDuration(Math.abs(atMs - nowMs));
-  return `${atMs > nowMs ? `in ${distance}` : `${distance} ago`} (${localDate(atMs)})`;
+  return atMs > nowMs ? `in ${distance}` : `${distance} ago`;
+}
+
+/** `3 minutes ago (2026-11-23 20:31)`, `in 29 days (…)`, or `never` for 0; the local time zone. */
+export function relativeDate(atMs: number, nowMs: number): string {
+  return atMs === 0 ? "never" : `${ago(atMs, nowMs)} (${localDate(atMs)})`;
 }
 
 function localDate(atMs: number): string {

@@ -21,7 +21,7 @@ function context(options: GlobalOptions, isTTY = false): { context: Context; rec
 
 async function watch(options: GlobalOptions, ...list: readonly PairingEvent[]) {
   const { context: here, recorded } = context(options);
-  const exitCode = await watchPairing(here, events(...list), "open").then(
+  const exitCode = await watchPairing(here, events(...list), { openedEvent: "open" }).then(
     () => 0,
     (error: unknown) => exitCodeFor(error),
   );

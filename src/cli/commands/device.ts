@@ -1,80 +1,72 @@
-import { EXIT } from "../../core/index.ts";
+import { Option } from "commander";
 import type { Commands, Context } from "../context.ts";
-import { canAsk, confirm } from "../input.ts";
-import { collectPages } from "../pages.ts";
-import { type RemoteOption, type Session, withRemoteOption, withSession } from "../session.ts";
-import { facts, table } from "../table.ts";
-import { grouped, relativeDate } from "../words.ts";
+import { asDevice, describeDevice, deviceTable } from "../device-document.ts";
+import { asRight, rightsTable } from "../rights-table.ts";
+import { type RemoteOption, withRemoteOption, withSession } from "../session.ts";
+import { approve } from "./device-approve.ts";
+import { grant, readmit, release, rename, revoke, ungrant } from "./device-changes.ts";
+import { listDevices } from "./device-list.ts";
+
+const STATES = ["active", "quarantined", "held", "revoked"] as const;
 
 export function addDevice(commands: Commands): void {
-  const device = commands.program.command("device").description("see, revoke and release paired devices");
+  const device = commands.program
+    .command("device")
+    .description("see paired devices, change what they may do, and shut them out or let them in");
   const add = (usage: string, description: string) =>
     withRemoteOption(device.command(usage).description(description));
-  commands.bind(add("ls", "list the devices that this gatehouse knows"), list);
-  commands.bind(add("show <device>", "show one device, by name, id or the beginning of its id"), show);
+  commands.bind(
+    add("ls", "list the devices that this gatehouse knows").addOption(
+      new Option("--state <state>", "only those in this state").choices(STATES),
+    ),
+    list,
+  );
+  commands.bind(
+    add("show <device>", "show one device and what it may do, by name, id or the id's beginning"),
+    show,
+  );
+  commands.bind(
+    add("approve [device]", "say yes to a joiner that waits; without an argument, see who waits")
+      .option("--deny", "say no: the pairing window closes")
+      .option("--yes", "do not ask on a terminal"),
+    approve,
+  );
   commands.bind(
     add("revoke <device>", "shut a device out, for good").option("--yes", "do not ask on a terminal"),
     revoke,
   );
-  commands.bind(add("release <device>", "let a device in again that froze the gatehouse"), release);
-}
-
-/** A device as scripts see it. */
-interface DeviceDocument {
-  readonly id: string;
-  readonly name: string;
-  readonly role: string;
-  readonly state: string;
-  readonly kind: string;
-  readonly platform: string;
-  readonly fingerprint: string;
-  readonly pairedAt: number;
-  readonly lastSeenAt: number;
-  readonly certificateExpiresAt: number;
-  readonly revokedAt: number;
-  readonly quarantinedAt: number;
-}
-
-type Nullable<Fields> = { readonly [Key in keyof Fields]?: Fields[Key] | null };
-
-/** The fields one by one, so that nothing the schema gains later slips out unseen. */
-function asDocument(record: Nullable<DeviceDocument>): DeviceDocument {
-  return {
-    id: record.id ?? "",
-    name: record.name ?? "",
-    role: record.role ?? "",
-    state: record.state ?? "",
-    kind: record.kind ?? "",
-    platform: record.platform ?? "",
-    fingerprint: record.fingerprint ?? "",
-    pairedAt: record.pairedAt ?? 0,
-    lastSeenAt: record.lastSeenAt ?? 0,
-    certificateExpiresAt: record.certificateExpiresAt ?? 0,
-    revokedAt: record.revokedAt ?? 0,
-    quarantinedAt: record.quarantinedAt ?? 0,
-  };
-}
-
-async function list(context: Context, _args: readonly string[], options: RemoteOption): Promise<undefined> {
-  const devices = await withSession(context, options, listAll);
-  const now = Date.now();
-  const { output } = context;
-  output.result({ devices }, () =>
-    table(
-      ["name", "role", "state", "last seen", "id"],
-      devices.map(({ name, role, state, lastSeenAt, id }) => [
-        ...[name, role, state, relativeDate(lastSeenAt, now), id],
-      ]),
-      output.style,
-    ),
+  commands.bind(add("rename <device> <name>", "give a device another name"), rename);
+  commands.bind(add("grant <device> <role>", "give a device a role"), grant);
+  commands.bind(add("ungrant <device> <role>", "take a role from a device"), ungrant);
+  commands.bind(
+    add(
+      "readmit <device>",
+      "let a device whose certificate ran out renew it, by the key that is pinned",
+    ).option("--for <duration>", "for how long, 7d at most", "24h"),
+    readmit,
+  );
+  commands.bind(
+    add("release [device...]", "let devices in again that are quarantined or held")
+      .option("--all-held", "every device that waits since a restore")
+      .option("--yes", "do not ask on a terminal"),
+    release,
   );
 }
 
-async function listAll({ client, methods, options }: Session): Promise<readonly DeviceDocument[]> {
-  return collectPages(async (pageToken) => {
-    const { devices, nextPageToken } = await client.call(methods.Device.List, { pageToken }, options);
-    return { items: devices.map(asDocument), nextPageToken };
-  });
+interface ListOptions extends RemoteOption {
+  readonly state?: (typeof STATES)[number];
+}
+
+async function list(context: Context, _args: readonly string[], options: ListOptions): Promise<undefined> {
+  const { state } = options;
+  const all = await withSession(context, options, listDevices);
+  const devices = state === undefined ? all : all.filter((device) => device.state === state);
+  const { output } = context;
+  if (devices.length === 0 && !output.isJson) {
+    output.note(`no device is ${state ?? "known"}`);
+    return;
+  }
+  output.result({ devices }, () => deviceTable(devices, { nowMs: Date.now(), style: output.style }));
 }
 
 async function show(
@@ -82,68 +74,17 @@ async function show(
   [device = ""]: readonly string[],
   options: RemoteOption,
 ): Promise<undefined> {
-  const found = asDocument(
-    await withSession(context, options, ({ client, methods, options: call }) =>
-      client.call(methods.Device.Show, { device }, call),
-    ),
+  const answer = await withSession(context, options, ({ client, methods, options: call }) =>
+    client.call(methods.Device.Show, { device }, call),
   );
-  context.output.result(found, () => describe(context, found));
-}
-
-function describe({ output }: Context, device: DeviceDocument): string {
-  const now = Date.now();
-  const { name, role, state, kind, platform } = device;
-  const since = Math.max(device.revokedAt, state === "quarantined" ? device.quarantinedAt : 0);
-  return facts(
+  const { connections } = answer;
+  const found = { ...asDevice(answer.device ?? {}), connections, rights: answer.rights.map(asRight) };
+  const { style } = context.output;
+  context.output.result(found, () =>
     [
-      ["name", name],
-      ["id", device.id],
-      ["fingerprint", grouped(device.fingerprint)],
-      ["role", role],
-      ["state", since === 0 ? state : `${state} ${relativeDate(since, now)}`],
-      ["kind", [kind, platform].filter((text) => text !== "").join(", ")],
-      ["paired", relativeDate(device.pairedAt, now)],
-      ["last seen", relativeDate(device.lastSeenAt, now)],
-      ["certificate", `expires ${relativeDate(device.certificateExpiresAt, now)}`],
-    ],
-    output.style,
+      describeDevice(found, { nowMs: Date.now(), style }),
+      "",
+      rightsTable(found.rights, found.id, style),
+    ].join("\n"),
   );
-}
-
-interface RevokeOptions extends RemoteOption {
-  readonly yes?: boolean;
-}
-
-async function revoke(
-  context: Context,
-  [device = ""]: readonly string[],
-  options: RevokeOptions,
-): Promise<number | undefined> {
-  return withSession(context, options, async ({ client, methods, options: call }) => {
-    if (options.yes !== true && canAsk(context)) {
-      const found = asDocument(await client.call(methods.Device.Show, { device }, call));
-      context.output.note(describe(context, found));
-      if (!(await confirm(context, "Revoke this device? It cannot be undone."))) {
-        context.output.note("nothing was revoked");
-        return EXIT.unexpected;
-      }
-    }
-    const revoked = asDocument(await client.call(methods.Device.Revoke, { device }, call));
-    context.output.done(revoked, () => `revoked ${revoked.name} (${revoked.id.slice(0, 8)}…)`);
-    return undefined;
-  });
-}
-
-async function release(
-  context: Context,
-  [device = ""]: readonly string[],
-  options: RemoteOption,
-): Promise<undefined> {
-  const released = asDocument(
-    await withSession(context, options, ({ client, methods, options: call }) =>
-      client.call(methods.Device.Release, { device }, call),
-    ),
-  );
-  const { name, id, state } = released;
-  context.output.done(released, () => `${name} (${id.slice(0, 8)}…) is ${state}`);
 }

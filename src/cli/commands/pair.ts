@@ -2,6 +2,8 @@ import { type Config, parseDuration } from "../../config/index.ts";
 import { GatehouseError, isGatehouseError, LIMITS } from "../../core/index.ts";
 import type { Commands, Context } from "../context.ts";
 import { askLine, canAsk, readLine } from "../input.ts";
+import { asJoiner } from "../joiner.ts";
+import { JoinerQuestions } from "../joiner-questions.ts";
 import type { OpenWindow } from "../pairing-card.ts";
 import { type PairedDevice, type PairingEvent, watchPairing } from "../pairing-watch.ts";
 import { type RemoteOption, type Session, withRemoteOption, withSession } from "../session.ts";
@@ -21,7 +23,9 @@ export function addPair({ program, bind }: Commands): void {
       .option("--role <role>", "the role it gets", "member")
       .option("--ttl <duration>", "how long the code is good, 10m at most", "120s")
       .option("--uri-only", "no code, only the URI and its QR: nobody can guess or burn it")
-      .option("--force", "with a code although too many wrong ones were tried lately"),
+      .option("--force", "with a code although too many wrong ones were tried lately")
+      .option("--require-approval", "whoever proves the code waits until somebody here says yes")
+      .option("--qr-png <file>", "write the QR code to an image, too, which only you can read"),
     open,
   );
   bind(
@@ -29,7 +33,11 @@ export function addPair({ program, bind }: Commands): void {
       .command("join <target>")
       .description("pair this install with a gatehouse: HOST:PORT and its code, or its gatehouse:// URI")
       .option("--code <code>", "the six digits; - reads them from standard input")
-      .option("--name <name>", "what the gatehouse shall call this device; the host's name by default"),
+      .option("--name <name>", "what the gatehouse shall call this device; the host's name by default")
+      .option(
+        "--replace",
+        "take the place of the device of that name: somebody approves, and that one is revoked",
+      ),
     join,
   );
 }
@@ -39,6 +47,8 @@ interface OpenOptions extends RemoteOption {
   readonly ttl: string;
   readonly uriOnly?: boolean;
   readonly force?: boolean;
+  readonly requireApproval?: boolean;
+  readonly qrPng?: string;
 }
 
 async function open(context: Context, _args: readonly string[], options: OpenOptions): Promise<undefined> {
@@ -48,23 +58,48 @@ async function open(context: Context, _args: readonly string[], options: OpenOpt
       hint: "open a new one when this one has closed",
     });
   }
-  const { role, uriOnly = false, force = false } = options;
-  await withSession({ ...context, idleMs: PRESENCE_MS }, options, (session) =>
-    watchPairing(context, pairingEvents(session, { role, ttlMs, uriOnly, force }), "open"),
-  );
+  const { role, uriOnly = false, force = false, requireApproval = false, qrPng } = options;
+  const request = { role, ttlMs, uriOnly, force, requireApproval };
+  await withSession({ ...context, idleMs: PRESENCE_MS }, options, async (session) => {
+    using questions = new JoinerQuestions({
+      context,
+      decide: (device, approve) => decide(session, device, approve),
+    });
+    const { signal } = session.options;
+    const events = pairingEvents(session, request, AbortSignal.any([signal, questions.givenUp]));
+    const operator = canAsk(context) ? questions : undefined;
+    try {
+      await watchPairing(context, events, { openedEvent: "open", qrPng, operator });
+    } catch (failure) {
+      throw questions.givenUp.aborted ? questions.givenUp.reason : failure;
+    }
+  });
+}
+
+async function decide(
+  { client, methods, options }: Session,
+  device: string,
+  approve: boolean,
+): Promise<void> {
+  await client.call(methods.Pairing.Decide, { device, approve }, options);
+}
+
+interface OpenRequest {
+  readonly role: string;
+  readonly ttlMs: number;
+  readonly uriOnly: boolean;
+  readonly force: boolean;
+  readonly requireApproval: boolean;
 }
 
 /** The stream of the open call; leaving it early cancels the call, which closes the window. */
 async function* pairingEvents(
-  { client, methods, options: { signal } }: Session,
-  request: {
-    readonly role: string;
-    readonly ttlMs: number;
-    readonly uriOnly: boolean;
-    readonly force: boolean;
-  },
+  { client, methods }: Session,
+  request: OpenRequest,
+  signal: AbortSignal,
 ): AsyncIterable<PairingEvent> {
-  const timeoutMs = Math.min(request.ttlMs + ANSWER_MS, LIMITS.callTimeoutMaxMs);
+  // Somebody who came in the last second may be asked about for as long as a question lasts.
+  const timeoutMs = Math.min(request.ttlMs + LIMITS.pairingApprovalMs + ANSWER_MS, LIMITS.callTimeoutMaxMs);
   try {
     for await (const event of client.stream(methods.Pairing.Open, request, { signal, timeoutMs })) {
       yield* asPairingEvent(event);
@@ -82,15 +117,26 @@ interface WireEvent {
   readonly paired?: ({ readonly deviceId?: string | null } & Nullable<Omit<PairedDevice, "id">>) | null;
   readonly burnt?: object | null;
   readonly expired?: object | null;
+  readonly asked?: Parameters<typeof asJoiner>[0] | null;
+  readonly denied?: { readonly deviceId?: string | null } | null;
 }
 
 type Nullable<Fields> = { readonly [Key in keyof Fields]?: Fields[Key] | null };
 
-function* asPairingEvent({ opened, paired, burnt, expired }: WireEvent): Iterable<PairingEvent> {
+function* asPairingEvent({
+  opened,
+  asked,
+  denied,
+  paired,
+  burnt,
+  expired,
+}: WireEvent): Iterable<PairingEvent> {
   if (opened) {
     const { code, uri, expiresAt } = opened;
     yield { kind: "opened", code: code || undefined, uri: uri ?? "", expiresAt: expiresAt ?? 0 };
   }
+  if (asked) yield { kind: "asked", joiner: asJoiner(asked) };
+  if (denied) yield { kind: "denied", id: denied.deviceId ?? "" };
   if (paired) {
     const { deviceId, name, role } = paired;
     yield { kind: "paired", device: { id: deviceId ?? "", name: name ?? "", role: role ?? "" } };

@@ -1,15 +1,30 @@
 import type { Remote } from "../../client/index.ts";
 import { formatListenAddress, parseListenAddress } from "../../config/index.ts";
+import { EXIT, GatehouseError } from "../../core/index.ts";
 import type { Commands, Context } from "../context.ts";
+import { canAsk, confirm } from "../input.ts";
+import { printable } from "../style.ts";
 import { table } from "../table.ts";
 import { relativeDate } from "../words.ts";
 
 export function addRemote({ program, bind }: Commands): void {
   const remote = program.command("remote").description("the gatehouses that this install is paired with");
   bind(remote.command("ls").description("list them"), list);
-  bind(remote.command("set <name> <address>").description("change where a gatehouse is dialled"), set);
+  bind(
+    remote
+      .command("set <name> [address]")
+      .description("change where a gatehouse is dialled")
+      .option("--address <host:port>", "where it is dialled from now on"),
+    set,
+  );
   bind(remote.command("default <name>").description("choose the one to ask when --on is not given"), choose);
-  bind(remote.command("rm <name>").description("forget a gatehouse"), remove);
+  bind(
+    remote
+      .command("rm <name>")
+      .description("forget a gatehouse; it still knows this device until it revokes it")
+      .option("--yes", "do not ask on a terminal"),
+    remove,
+  );
 }
 
 async function openRemotes({ config }: Context) {
@@ -43,21 +58,64 @@ function shown(remote: Remote & { readonly isDefault: boolean }) {
   return { name, deviceId: gatehouseId, address, role, isDefault, pairedAt, certificateExpiresAt };
 }
 
-async function set(context: Context, [name = "", text = ""]: readonly string[]): Promise<undefined> {
-  const address = formatListenAddress(parseListenAddress(text));
-  const remote = await (await openRemotes(context)).setAddress(name, address);
-  context.output.done({ remote: { name: remote.name, address } }, () => `${name} is dialled at ${address}`);
+interface SetOptions {
+  readonly address?: string;
+}
+
+async function set(
+  context: Context,
+  [on = "", positional]: readonly string[],
+  options: SetOptions,
+): Promise<undefined> {
+  const text = options.address ?? positional;
+  if (text === undefined) {
+    throw new GatehouseError("usage.bad-argument", "remote set needs an address", {
+      hint: "for example --address 192.0.2.7:7443",
+    });
+  }
+  const remote = await (await openRemotes(context)).setAddress(
+    on,
+    formatListenAddress(parseListenAddress(text)),
+  );
+  context.output.done(
+    { remote: { name: remote.name, address: remote.address } },
+    () => `${printable(remote.name)} is dialled at ${remote.address}`,
+  );
 }
 
 async function choose(context: Context, [name = ""]: readonly string[]): Promise<undefined> {
   const remote = await (await openRemotes(context)).setDefault(name);
-  context.output.done({ remote: { name: remote.name } }, () => `${name} is asked by default`);
+  context.output.done(
+    { remote: { name: remote.name } },
+    () => `${printable(remote.name)} is asked by default`,
+  );
 }
 
-async function remove(context: Context, [name = ""]: readonly string[]): Promise<undefined> {
-  await (await openRemotes(context)).remove(name);
-  context.output.done(
-    { removed: name },
-    () => `forgot ${name}; it still knows this device until it revokes it`,
-  );
+interface RemoveOptions {
+  readonly yes?: boolean;
+}
+
+async function remove(
+  context: Context,
+  [on = ""]: readonly string[],
+  { yes }: RemoveOptions,
+): Promise<number | undefined> {
+  const { output } = context;
+  const remotes = await openRemotes(context);
+  const { name, address, deviceName } = await remotes.resolve(on);
+  if (yes !== true && canAsk(context)) {
+    output.note(
+      `${printable(name)}, dialled at ${printable(address)}, calls this device ${printable(deviceName)}.`,
+    );
+    if (!(await confirm(context, "Forget it? Coming back takes pairing anew."))) {
+      output.note("nothing was forgotten");
+      return EXIT.unexpected;
+    }
+  }
+  await remotes.remove(name);
+  output.done({ removed: name }, () => {
+    const there = `there: gatehouse device revoke ${printable(deviceName)}`;
+    return `forgot ${printable(name)}; it still knows this device until it is revoked ${there}`;
+  });
+  return undefined;
 }

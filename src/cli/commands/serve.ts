@@ -13,6 +13,7 @@ import type { Daemon, PairingDoorEvent } from "../../daemon/index.ts";
 import { createLogger } from "../../observe/index.ts";
 import type { Commands, Context, GlobalOptions } from "../context.ts";
 import type { Io, Parent } from "../io.ts";
+import { asJoiner } from "../joiner.ts";
 import { packageVersion } from "../package-version.ts";
 import { type PairingEvent, watchPairing } from "../pairing-watch.ts";
 import { ServiceManager } from "../service-manager.ts";
@@ -119,7 +120,8 @@ function greeting({ config, output }: Context, { ready }: Daemon): string {
 async function letOneIn(context: Context, daemon: Daemon, stop: AbortSignal): Promise<void> {
   const { io, output } = context;
   try {
-    await watchPairing(context, asPairingEvents(daemon.openPairing({}, stop)), "pairing-open");
+    const events = asPairingEvents(daemon.openPairing({}, stop));
+    await watchPairing(context, events, { openedEvent: "pairing-open" });
   } catch (error) {
     if (stop.aborted) return;
     if (!isGatehouseError(error)) throw error;
@@ -130,10 +132,22 @@ async function letOneIn(context: Context, daemon: Daemon, stop: AbortSignal): Pr
 
 async function* asPairingEvents(events: AsyncIterable<PairingDoorEvent>): AsyncIterable<PairingEvent> {
   for await (const event of events) {
-    if (event.kind !== "paired") yield event;
-    else {
-      const { deviceId, name, role } = event.device;
-      yield { kind: "paired", device: { id: deviceId, name, role } };
+    switch (event.kind) {
+      case "paired": {
+        const { deviceId, name, role } = event.device;
+        yield { kind: "paired", device: { id: deviceId, name, role } };
+        break;
+      }
+      case "asked":
+        yield { kind: "asked", joiner: asJoiner(event.joiner) };
+        break;
+      case "denied":
+        yield { kind: "denied", id: event.deviceId };
+        break;
+      case "opened":
+      case "burnt":
+      case "expired":
+        yield event;
     }
   }
 }
