@@ -1,3 +1,4 @@
+export { keyFileProvider, type ProvidedKey } from "../keystore/index.ts";
 export type { AuditSink } from "./audit-sink.ts";
 export type { Checkpointer, CheckpointTask } from "./checkpoint.ts";
 export { localCheckpointer, threadCheckpointer } from "./checkpointer.ts";
@@ -10,8 +11,7 @@ export {
 } from "./device-row.ts";
 export { Devices, type NewDevice, type RenewedCertificate } from "./devices.ts";
 export type { ListRange, StoredRecord } from "./image.ts";
-export type { KekProvider, ProvidedKey } from "./kek-provider.ts";
-export { keyFileProvider } from "./key-file.ts";
+export type { KekProvider } from "./kek-provider.ts";
 export type { Mutation } from "./mutations.ts";
 export type { StartupReport } from "./open-store.ts";
 export { AlreadyAnswered, RememberedReplies, type RememberedReply, type Replay } from "./replies.ts";

@@ -1,19 +1,34 @@
 import type { KeyObject } from "node:crypto";
+import { type ErrorCode, GatehouseError } from "../core/index.ts";
+import type { KeyProvider } from "../keystore/index.ts";
 
-/** A key from a provider, and what the provider wants to read again to find or make it anew. */
-export interface ProvidedKey {
-  /** 32 bytes. */
-  readonly key: KeyObject;
-  /** Not secret; kept in the vault's header, bound to the slot. At most 1 024 bytes; often empty. */
-  readonly parameters: Uint8Array;
+/** Where the key that opens a vault comes from; the key's id is the vault's. */
+export type KekProvider = KeyProvider;
+
+const CODES = { "key.missing": "vault.key-missing", "key.wrong": "vault.wrong-key" } as const;
+
+/** The vault's key; that it is missing or wrong is said of the vault. @throws GatehouseError of the provider */
+export async function loadKek(
+  provider: KekProvider,
+  vaultId: string,
+  parameters: Uint8Array,
+): Promise<KeyObject> {
+  try {
+    return await provider.load(vaultId, parameters);
+  } catch (failure) {
+    throw failure instanceof GatehouseError && isOfKey(failure) ? ofVault(failure) : failure;
+  }
 }
 
-/** Where the key that opens a vault comes from. Never from the vault's own folder. */
-export interface KekProvider {
-  /** Lower-case name of the kind, such as `key-file`; chooses the slot in the vault's header. */
-  readonly kind: string;
-  /** Makes the key of a new vault. */
-  create(vaultId: string): Promise<ProvidedKey>;
-  /** @throws GatehouseError `vault.key-missing` when there is no such key. */
-  load(vaultId: string, parameters: Uint8Array): Promise<KeyObject>;
+function isOfKey(failure: GatehouseError): failure is GatehouseError<keyof typeof CODES> {
+  return failure.code in CODES;
+}
+
+function ofVault(failure: GatehouseError<keyof typeof CODES>): GatehouseError {
+  const code: ErrorCode = CODES[failure.code];
+  const { hint } = failure;
+  return new GatehouseError(code, failure.message, {
+    ...(hint === undefined ? {} : { hint }),
+    cause: failure,
+  });
 }

@@ -21,9 +21,10 @@ import {
   sealOnce,
   sha256,
 } from "../crypto/index.ts";
+import type { ProvidedKey } from "../keystore/index.ts";
 import { damaged } from "./damage.ts";
 import type { Kek } from "./envelope.ts";
-import type { KekProvider, ProvidedKey } from "./kek-provider.ts";
+import { type KekProvider, loadKek } from "./kek-provider.ts";
 
 /**
  * The vault's header file: who it is, and its keyring once for every provider that can open it.
@@ -108,7 +109,7 @@ export async function openKeyring(path: string, file: Uint8Array, provider: KekP
   const { head, vaultId, slots, body, mac } = parseFile(path, file);
   const slot = slots.find(({ kind }) => kind === provider.kind);
   if (slot === undefined) throw wrongKey(`this vault has no key slot of the kind ${provider.kind}`);
-  const key = await provider.load(vaultId, slot.parameters);
+  const key = await loadKek(provider, vaultId, slot.parameters);
   const plaintext = openOnce({
     ...{ key, label: LABELS.vaultKeyring, header: head, sealed: slot.sealed },
     associatedData: slotBinding(slot.kind, slot.parameters),
