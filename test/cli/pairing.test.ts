@@ -1,8 +1,11 @@
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type Context, createContext, createOutput, type GlobalOptions } from "../../src/cli/context.ts";
 import { exitCodeFor } from "../../src/cli/failure.ts";
 import { pairingCard, showCountdown } from "../../src/cli/pairing-card.ts";
-import { type PairingEvent, watchPairing } from "../../src/cli/pairing-watch.ts";
+import { type PairingEvent, type PairingWatch, watchPairing } from "../../src/cli/pairing-watch.ts";
 import { createStyle } from "../../src/cli/style.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { createIo, type Recorded } from "./support.ts";
@@ -19,9 +22,19 @@ function context(options: GlobalOptions, isTTY = false): { context: Context; rec
   return { context: createContext(io, options, createOutput(io, options)), recorded };
 }
 
+const joiner = {
+  ...{ id: "b".repeat(56), name: "laptop", kind: "cli", platform: "linux-x64", role: "member", replaces: "" },
+  ...{ expiresAt: 4_102_444_800_000, remoteAddress: "192.0.2.9" },
+};
+const asked: PairingEvent = { kind: "asked", joiner };
+
 async function watch(options: GlobalOptions, ...list: readonly PairingEvent[]) {
+  return watchWith({ openedEvent: "open" }, options, ...list);
+}
+
+async function watchWith(how: PairingWatch, options: GlobalOptions, ...list: readonly PairingEvent[]) {
   const { context: here, recorded } = context(options);
-  const exitCode = await watchPairing(here, events(...list), { openedEvent: "open" }).then(
+  const exitCode = await watchPairing(here, events(...list), how).then(
     () => 0,
     (error: unknown) => exitCodeFor(error),
   );
@@ -57,6 +70,82 @@ describe("a pairing window with --json", () => {
   it("has no code when there is none", async () => {
     const { stdout } = await watch({ json: true }, { kind: "opened", ...opened, code: undefined });
     expect(JSON.parse(stdout)).toEqual({ event: "open", uri: opened.uri, expiresAt: opened.expiresAt });
+  });
+});
+
+describe("a joiner that needs a yes", () => {
+  it("is a line with the command that lets it in, then one that says how it ended", async () => {
+    const { exitCode, stdout } = await watch({ json: true }, asked, { kind: "paired", device });
+    expect(exitCode).toBe(0);
+    expect(
+      stdout
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line)),
+    ).toEqual([
+      { event: "asked", joiner, approve: "gatehouse device approve bbbbbbbb" },
+      { event: "paired", device },
+    ]);
+    const refused = await watch({ json: true }, asked, { kind: "denied", id: joiner.id });
+    expect(refused.exitCode).toBe(10);
+    expect(JSON.parse(refused.stdout.trimEnd().split("\n").at(-1) ?? "")).toEqual({
+      event: "denied",
+      device: { id: joiner.id },
+    });
+  });
+
+  it("is named by the exact line to type, for the same home", async () => {
+    const { stdout } = await watch({ home: "/srv/my gatehouse" }, asked, { kind: "paired", device });
+    expect(stdout).toContain("\n    gatehouse device approve bbbbbbbb --home '/srv/my gatehouse'\n");
+    expect(stdout).toContain("192.0.2.9");
+  });
+
+  it("is put to the operator who is there, who hears when it is settled", async () => {
+    const heard: string[] = [];
+    const operator = {
+      ask: (waiting: { readonly id: string }) => void heard.push(`ask ${waiting.id.slice(0, 1)}`),
+      settle: (id: string) => void heard.push(`settle ${id.slice(0, 1)}`),
+    };
+    const how = { openedEvent: "open", operator } as const;
+    const { stdout } = await watchWith(how, {}, asked, { kind: "denied", id: joiner.id });
+    expect(heard).toEqual(["ask b", "settle b"]);
+    expect(stdout).toBe("");
+  });
+});
+
+describe("a burnt code", () => {
+  it("is an alert that quiet does not silence, with what to do, and exit code 5", async () => {
+    const { io, recorded } = createIo([], { isTTY: true });
+    const here = createContext(io, { quiet: true }, createOutput(io, { quiet: true }));
+    const failure = await watchPairing(here, events({ kind: "burnt" }), { openedEvent: "open" }).catch(
+      (error: unknown) => error,
+    );
+    expect(exitCodeFor(failure)).toBe(5);
+    expect(failure).toMatchObject({
+      code: "pairing.code-burnt",
+      hint: expect.stringContaining("--uri-only"),
+    });
+    expect(recorded().stderr).toContain("\u001b[1m\u001b[31mALERT: somebody at the door tried a wrong code");
+  });
+});
+
+describe("the QR code as an image", () => {
+  it("is a PNG that only its owner reads, and replaces nothing", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "gatehouse-png-"));
+    try {
+      const qrPng = join(directory, "code.png");
+      const show = () =>
+        watchWith({ openedEvent: "open", qrPng }, { json: true }, { kind: "opened", ...opened });
+      expect(JSON.parse((await show()).stdout)).toEqual({ event: "open", ...opened, qrPng });
+      const image = await readFile(qrPng);
+      expect(image.subarray(0, 8)).toEqual(Buffer.from("\u0089PNG\r\n\u001a\n", "latin1"));
+      expect((await stat(qrPng)).mode & 0o777).toBe(0o600);
+      await writeFile(qrPng, "mine");
+      expect((await show()).exitCode).toBe(7);
+      expect(await readFile(qrPng, "utf8")).toBe("mine");
+    } finally {
+      await rm(directory, { recursive: true });
+    }
   });
 });
 

@@ -12,7 +12,8 @@ export interface Ran extends ReturnType<Recorded> {
 
 export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
-  readonly stdin?: string | Uint8Array;
+  /** All of the input, or a stream that goes on. */
+  readonly stdin?: string | Uint8Array | PassThrough;
   readonly isTTY?: boolean;
   readonly stop?: AbortSignal;
   readonly pid?: number;
@@ -29,8 +30,10 @@ export async function runHere(argv: readonly string[], options: RunOptions = {})
 /** The surroundings of a command line, and what it writes into them. */
 export function createIo(argv: readonly string[], options: RunOptions): { io: Io; recorded: Recorded } {
   const [stdout, stderr] = [collector(options.isTTY), collector(options.isTTY)];
-  const stdin = Object.assign(new PassThrough(), { isTTY: options.isTTY === true });
-  stdin.end(options.stdin ?? "");
+  const { stdin: input = "" } = options;
+  const isStream = input instanceof PassThrough;
+  const stdin = Object.assign(isStream ? input : new PassThrough(), { isTTY: options.isTTY === true });
+  if (!isStream) stdin.end(input);
   const io: Io = {
     argv,
     env: options.env ?? {},
