@@ -115,7 +115,7 @@ export class DeviceCa {
     const serving = this.#serving();
     const newest = this.#newest();
     if (newest.number !== serving.number) {
-      const until = new Date(takesOverAt(newest)).toISOString();
+      const until = new Date(this.#takesOverAt(newest)).toISOString();
       throw new GatehouseError("ca.rotating", `generation ${newest.number} is being introduced already`, {
         hint: `devices learn of it when they renew; rotate again after ${until}`,
       });
@@ -156,11 +156,23 @@ export class DeviceCa {
     const { gatehouseId, clock, random } = this.#options;
     const authority = { caCertificate, caKey };
     const leaf = await issueLeaf({
-      ...{ usage, gatehouseId, now: clock.now(), random },
+      ...{ usage, gatehouseId, now: clock.now(), random, lifetimeMs: this.#leafLifetimeMs },
       ...subject,
       ...authority,
     });
     return { ...leaf, generation };
+  }
+
+  get #leafLifetimeMs(): number {
+    return this.#options.leafLifetimeMs ?? LIMITS.certificateLifetimeMs;
+  }
+
+  /** Before that, some device may hold a leaf of the generation before and know of no other. */
+  #takesOverAt({ number, createdAt }: Known): number {
+    if (number === 1) return Number.NEGATIVE_INFINITY;
+    // The default counts too: leaves from before a shorter life was chosen.
+    const lifetimeMs = Math.max(this.#leafLifetimeMs, LIMITS.certificateLifetimeMs);
+    return createdAt + lifetimeMs + LIMITS.caOverlapSlackMs;
   }
 
   #newest(): Known {
@@ -172,20 +184,15 @@ export class DeviceCa {
   /** The newest that has been there for long enough; else the oldest there is. */
   #serving(): Known {
     this.#latest = Math.max(this.#latest, this.#options.clock.now());
-    const ready = this.#known.find((known) => this.#latest >= takesOverAt(known));
+    const ready = this.#known.find((known) => this.#latest >= this.#takesOverAt(known));
     return ready ?? this.#known.at(-1) ?? this.#newest();
   }
 
   #changeOf(known: Known, serving: Known): UnixMs | undefined {
     const newest = this.#newest();
     if (newest.number === serving.number || known.number < serving.number) return undefined;
-    return unixMs(takesOverAt(newest));
+    return unixMs(this.#takesOverAt(newest));
   }
-}
-
-/** Before that, some device may hold a leaf of the generation before and know of no other. */
-function takesOverAt({ number, createdAt }: Known): number {
-  return number === 1 ? Number.NEGATIVE_INFINITY : createdAt + LIMITS.caOverlapMs;
 }
 
 /** Newest first. @throws file.not-found when there is none; ca.damaged, also for a hole between two */

@@ -41,6 +41,8 @@ export interface GenerationKeys {
 }
 
 export interface GenerationFileOptions {
+  /** How long leaves are good; default `LIMITS.certificateLifetimeMs`. */
+  readonly leafLifetimeMs?: number | undefined;
   readonly gatehouseId: DeviceId;
   readonly codec: KeyCodec;
   readonly random: Random;

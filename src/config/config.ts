@@ -8,6 +8,7 @@
  * | `GATEHOUSE_LISTEN`     | addresses to bind, separated by commas     | `127.0.0.1:7443`                    |
  * | `GATEHOUSE_NAME`       | what this gatehouse or device calls itself | the host's name                     |
  * | `GATEHOUSE_TIMEOUT`    | how long a call may take, as `30s`         | 30 s                                |
+ * | `GATEHOUSE_CERTIFICATE_LIFETIME` | how long certificates are good, from `1h` to `365d`; renewed at half of it | 30 d |
  * | `GATEHOUSE_LOG_LEVEL`  | `debug`, `info`, `warn` or `error`         | `info`; `warn` on a terminal        |
  * | `GATEHOUSE_DEBUG`      | `1` prints stacks of unexpected errors     | off                                 |
  */
@@ -33,6 +34,8 @@ export interface Config {
   /** False when `name` is the host's, for want of a better one. */
   readonly isNameGiven: boolean;
   readonly timeoutMs: number;
+  /** Of devices' certificates and the gatehouse's own. */
+  readonly certificateLifetimeMs: number;
   readonly logLevel: LogLevel | undefined;
   readonly isDebug: boolean;
 }
@@ -54,7 +57,11 @@ export interface ConfigSources {
   readonly hostName: string;
 }
 
-const VARIABLES = ["HOME", "KEY_DIR", "LISTEN", "NAME", "TIMEOUT", "LOG_LEVEL", "DEBUG"] as const;
+const VARIABLES = [
+  ...["HOME", "KEY_DIR", "LISTEN", "NAME", "TIMEOUT", "CERTIFICATE_LIFETIME", "LOG_LEVEL", "DEBUG"],
+] as const;
+const HOUR_MS = 3_600_000;
+const CERTIFICATE_LIFETIME_MS_MAX = 365 * 24 * HOUR_MS;
 const PREFIX = "GATEHOUSE_";
 
 /**
@@ -86,6 +93,7 @@ export function loadConfig({ flags, env, userHome, hostName }: ConfigSources): C
     timeoutMs:
       (flags.timeout === undefined ? read("TIMEOUT", parseDuration) : parseDuration(flags.timeout)) ??
       LIMITS.callTimeoutMs,
+    certificateLifetimeMs: read("CERTIFICATE_LIFETIME", parseLifetime) ?? LIMITS.certificateLifetimeMs,
     logLevel: read("LOG_LEVEL", parseLogLevel),
     isDebug: variable("DEBUG") === "1",
   });
@@ -125,6 +133,13 @@ function refuseKeysInside(home: string, keyDir: string): void {
   throw new GatehouseError("config.invalid", "the key directory lies inside the home", {
     hint: "keep GATEHOUSE_KEY_DIR outside of the home, so that a copy of one is not a copy of both",
   });
+}
+
+/** Shorter ones would be renewed all the time, longer ones hardly ever. */
+function parseLifetime(text: string): number {
+  const ms = parseDuration(text);
+  if (ms >= HOUR_MS && ms <= CERTIFICATE_LIFETIME_MS_MAX) return ms;
+  throw new GatehouseError("usage.bad-argument", "certificates live for 1 hour to 365 days");
 }
 
 function parseList(text: string): readonly ListenAddress[] {

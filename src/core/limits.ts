@@ -117,8 +117,8 @@ export const LIMITS = {
   /** Leaves of one authority whose signature need not be checked again. */
   verifiedSignatures: 1_024,
   certificateLifetimeMs: 30 * 86_400_000,
-  /** After a rotation both authorities are good: as long as the last leaf of the old one may be, and a day. */
-  caOverlapMs: 31 * 86_400_000,
+  /** After a rotation both authorities are good: as long as the last leaf of the old one may be, and so much longer. */
+  caOverlapSlackMs: 86_400_000,
   /** Old authorities are kept for devices that are readmitted; the oldest go first. */
   caGenerations: 8,
   /** `device readmit` without a time of its own, and at most. */

@@ -29,6 +29,8 @@ export interface DaemonOptions extends Effects {
   readonly init?: { readonly name: string };
   /** The program's version, as `Health/Status` tells it. */
   readonly version: string;
+  /** How long certificates of devices and of the gatehouse itself are good; default `LIMITS.certificateLifetimeMs`. */
+  readonly leafLifetimeMs?: number | undefined;
   /** Between two looks at the calendar; for tests that turn it quickly. */
   readonly roundsPauseMs?: number;
   /** Of this process, for the command line's information. */

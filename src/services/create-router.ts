@@ -6,7 +6,6 @@ import { type AuthorityDesk, authorityService } from "./authority.ts";
 import { type DeviceDirectory, deviceService } from "./device.ts";
 import { type AuditTrail, type DecisionMaker, Guard } from "./guard.ts";
 import { type HealthFacts, healthService } from "./health.ts";
-import { joinerNamed } from "./joiners.ts";
 import { type PairingWindows, pairingService } from "./pairing.ts";
 import type { Peer } from "./peer.ts";
 import { type VaultParts, vaultService } from "./vault.ts";
@@ -31,7 +30,10 @@ export function createRouter(parts: ServiceParts): Router<Peer> {
     const { id, roles, name } = devices.find(text);
     return { id: parseDeviceId(id), roles, name };
   };
-  const findJoiner = (text: string) => joinerNamed(text, parts.windows.waiting());
+  const findJoiner = (text: string) => {
+    const { deviceId, role, name } = parts.windows.find(text);
+    return { id: parseDeviceId(deviceId), roles: [role], name };
+  };
   const guard = new Guard({ authorizer, audit, clock, subjects: { gatehouseId, findDevice, findJoiner } });
   parts.devices.onChange(({ id }) => guard.recheck(id));
   const earlyData = new EarlyData<Peer>({ clock, ownerOf: ({ deviceId }) => deviceId });

@@ -124,7 +124,8 @@ export function deviceService(
 
   router.handle(METHODS.Device.Renew, (request, context) => {
     const { deviceId, serverSpkiSha256 } = context.peer;
-    const wish = { deviceId, serverSpkiSha256, ...request };
+    const { certificateRequest, nonce } = request;
+    const wish = { deviceId, serverSpkiSha256, certificateRequest, nonce };
     return mutate(METHODS.Device.Renew, {
       ...{ context, request, granted: guard.granted(context) },
       reply: (answer: RenewalAnswer) => ({ ...answer, caCertificates: [...answer.caCertificates] }),

@@ -44,6 +44,8 @@ const COUNTED: ReadonlyMap<string, Action> = new Map([["/gatehouse.v1.Health/Pin
 /** Calls that decide for themselves, folder by folder. */
 const SELF_DECIDED: ReadonlySet<string> = new Set(["/gatehouse.v1.Vault/List"]);
 
+/** Whose request is about nobody; only who may list devices hears so. */
+const UNKNOWN_DEVICE = ["device.not-found", "device.ambiguous", "pairing.not-waiting"] as const;
 /** All that a device whose certificate has run out may ask for. */
 const RENEWAL = "/gatehouse.v1.Device/Renew";
 
@@ -143,17 +145,13 @@ export class Guard {
       const subject = subjectOf(request, { ...this.#options.subjects, callerId });
       return new GrantedCall({ ...base, subject, isAboutDevice: subject.resource.kind === "device" });
     } catch (failure) {
-      if (!isGatehouseError(failure, "device.not-found") && !isGatehouseError(failure, "device.ambiguous"))
-        throw failure;
+      if (!UNKNOWN_DEVICE.some((code) => isGatehouseError(failure, code))) throw failure;
       return this.#withoutDevice(base, failure);
     }
   }
 
   /** Whether a device exists is told only to those who may list them; to others it is a denial in the same words. */
-  #withoutDevice(
-    base: Omit<GrantedCallParts, "subject" | "isAboutDevice">,
-    failure: GatehouseError,
-  ): GrantedCall {
+  #withoutDevice(base: Omit<GrantedCallParts, "subject" | "isAboutDevice">, failure: unknown): GrantedCall {
     const resource = this.#gatehouse;
     const call = new GrantedCall({
       ...base,

@@ -3,5 +3,10 @@ export { createRouter, type ServiceParts } from "./create-router.ts";
 export type { DeviceDirectory, RenewalAnswer, RenewalWish } from "./device.ts";
 export type { AuditTrail, DecisionMaker } from "./guard.ts";
 export type { HealthFacts } from "./health.ts";
-export type { PairingWindowEvent, PairingWindows, PairingWindowWish } from "./pairing.ts";
+export type {
+  PairingWindowEvent,
+  PairingWindows,
+  PairingWindowWish,
+  WaitingJoiner,
+} from "./pairing.ts";
 export type { Peer } from "./peer.ts";

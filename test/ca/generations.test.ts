@@ -11,6 +11,7 @@ import { ManualClock } from "../support/manual-clock.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 
 const DAY_MS = 86_400_000;
+const OVERLAP_MS = LIMITS.certificateLifetimeMs + LIMITS.caOverlapSlackMs;
 const gatehouse = DeviceIdentity.generate(new SeededRandom(50));
 const device = DeviceIdentity.generate(new SeededRandom(51));
 const sealing = { key: new SeededRandom(5).bytes(32), label: LABELS.caKey, header: new Uint8Array() };
@@ -62,7 +63,7 @@ describe("a rotation", () => {
     expect([before, after].map(({ der }) => judge(der, "device", both))).toEqual(["good", "good"]);
     // A device that has not renewed yet knows the old authority alone, and the gatehouse still shows a leaf of it.
     expect(judge(serverAfter.der, "server", old)).toBe("good");
-    clock.advance(LIMITS.caOverlapMs - 1);
+    clock.advance(OVERLAP_MS - 1);
     expect(states()).toEqual(["2 introduced", "1 serving"]);
     clock.advance(1);
     expect(states()).toEqual(["2 serving", "1 retired"]);
@@ -82,18 +83,18 @@ describe("a rotation", () => {
   it("leaves nobody with a good leaf of the old authority when that retires", async () => {
     const last = await deviceLeaf();
     await ca.rotate();
-    clock.advance(LIMITS.caOverlapMs);
+    clock.advance(OVERLAP_MS);
     expect(judge(last.der, "device", ca.knownCertificatesDer)).toBe("certificate.expired");
   });
 
   it("waits for the one before, and says until when", async () => {
     await ca.rotate();
-    const until = new Date(clock.now() + LIMITS.caOverlapMs).toISOString().slice(0, 13);
+    const until = new Date(clock.now() + OVERLAP_MS).toISOString().slice(0, 13);
     await expect(ca.rotate()).rejects.toMatchObject({
       code: "ca.rotating",
       hint: expect.stringContaining(until),
     });
-    clock.advance(LIMITS.caOverlapMs);
+    clock.advance(OVERLAP_MS);
     await ca.rotate();
     expect(states()).toEqual(["3 introduced", "2 serving", "1 retired"]);
   });
@@ -101,14 +102,14 @@ describe("a rotation", () => {
   it("tells when trust changes by itself", async () => {
     expect(ca.generations.map(({ changesAt }) => changesAt)).toEqual([undefined]);
     await ca.rotate();
-    const at = clock.now() + LIMITS.caOverlapMs;
+    const at = clock.now() + OVERLAP_MS;
     expect(ca.generations.every(({ changesAt }) => Math.abs((changesAt ?? 0) - at) < 1_000)).toBe(true);
   });
 
   it("keeps a bounded number of authorities", async () => {
     for (let turn = 0; turn < LIMITS.caGenerations + 2; turn += 1) {
       await ca.rotate();
-      clock.advance(LIMITS.caOverlapMs);
+      clock.advance(OVERLAP_MS);
     }
     expect(ca.generations).toHaveLength(LIMITS.caGenerations);
     expect(await readdir(dir)).toHaveLength(LIMITS.caGenerations);
@@ -117,7 +118,7 @@ describe("a rotation", () => {
 
   it("is not undone by a clock that is set back", async () => {
     await ca.rotate();
-    clock.advance(LIMITS.caOverlapMs);
+    clock.advance(OVERLAP_MS);
     expect(states()[0]).toBe("2 serving");
     clock.stepWall(-20 * DAY_MS);
     expect(states()).toEqual(["2 serving", "1 retired"]);
@@ -137,7 +138,7 @@ describe("a generation's file", () => {
 
   it("is missed when one between two is gone", async () => {
     await ca.rotate();
-    clock.advance(LIMITS.caOverlapMs);
+    clock.advance(OVERLAP_MS);
     await ca.rotate();
     await rm(join(dir, "generation-2"));
     await expect(DeviceCa.open(dir, options())).rejects.toMatchObject({

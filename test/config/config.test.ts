@@ -73,6 +73,7 @@ describe("loadConfig", () => {
       name: "kitchen",
       isNameGiven: false,
       timeoutMs: 30_000,
+      certificateLifetimeMs: 30 * 86_400_000,
       logLevel: undefined,
       isDebug: false,
     });

@@ -25,7 +25,7 @@ const CALLS: {
     Grant: (world, name) => world.call(name, Device.Grant, { device: "phone", role: "ci" }),
     Ungrant: (world, name) => world.call(name, Device.Ungrant, { device: "phone", role: "member" }),
     Readmit: (world, name) => world.call(name, Device.Readmit, { device: "phone" }),
-    Renew: (world, name) => world.call(name, Device.Renew, {}),
+    Renew: (world, name) => world.call(name, Device.Renew, { certificateRequest: bytes("request") }),
   },
   Authority: {
     Show: (world, name) => world.call(name, Authority.Show, {}),
@@ -50,7 +50,12 @@ const CALLS: {
 const EVERY_CALL = Object.entries(CALLS).flatMap(([service, methods]) =>
   Object.entries(methods).map(([method, call]) => [`${service}/${method}`, call] as const),
 );
-const OPEN_TO_ALL = ["Health/Ping", "Health/Status"];
+const OPEN_TO_ALL = ["Health/Ping", "Health/Status", "Device/Renew"];
+
+const JOINER = {
+  ...{ deviceId: idOf("joiner"), name: "tablet", kind: "phone", platform: "", role: "member", replaces: "" },
+  ...{ expiresAt: 9, remoteAddress: "192.0.2.9" },
+};
 
 let world: World;
 
@@ -102,6 +107,7 @@ describe("every method", () => {
     "%s leaves one record when it is allowed",
     async (_method, call) => {
       world.parts.windows.events = [{ kind: "expired" }];
+      world.parts.windows.joiners = [JOINER];
       const before = (await world.audited()).length;
       await call(world, "owner");
       const records = (await world.audited()).slice(before).map(({ event }) => event);

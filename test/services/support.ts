@@ -16,6 +16,7 @@ import {
   type PairingWindows,
   type Peer,
   type ServiceParts,
+  type WaitingJoiner,
 } from "../../src/services/index.ts";
 import { type DeviceRow, keyFileProvider, Vault } from "../../src/vault/index.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -26,8 +27,25 @@ import { SeededRandom } from "../support/seeded-random.ts";
 export class TestWindows implements PairingWindows {
   readonly opened: { readonly role: string; readonly ttlMs?: number | undefined }[] = [];
   events: readonly PairingWindowEvent[] = [];
+  joiners: readonly WaitingJoiner[] = [];
+  readonly decided: string[] = [];
   staysOpen = true;
   isClosed = false;
+
+  waiting(): readonly WaitingJoiner[] {
+    return this.joiners;
+  }
+
+  find(text: string): WaitingJoiner {
+    const joiner = this.joiners.find(({ deviceId }) => deviceId === text);
+    if (joiner === undefined) throw new GatehouseError("pairing.not-waiting", "nobody by that id waits");
+    return joiner;
+  }
+
+  decide(text: string, verdict: "approve" | "deny"): WaitingJoiner {
+    this.decided.push(`${verdict} ${text}`);
+    return this.find(text);
+  }
 
   async *open(options: { readonly role: string; readonly ttlMs?: number | undefined }, signal: AbortSignal) {
     this.opened.push(options);
@@ -99,7 +117,8 @@ export class World implements AsyncDisposable {
         grant: (id, role, mutation) => vault.devices.grant(id, role, mutation),
         ungrant: (id, role, mutation) => vault.devices.ungrant(id, role, mutation),
         readmit: (id, until, mutation) => vault.devices.readmit(id, until, mutation),
-        renew: () => Promise.reject(new GatehouseError("certificate.bad-request", "no authority here")),
+        renew: ({ deviceId, certificateRequest }, mutation) =>
+          vault.devices.renewed(deviceId, renewedBy(certificateRequest), mutation, () => RENEWAL),
       },
       authority: {
         generations: () => [],
@@ -175,6 +194,18 @@ export class World implements AsyncDisposable {
       },
     };
   }
+}
+
+const RENEWAL = {
+  ...{ certificate: utf8("certificate"), caCertificates: [utf8("authority")], signature: new Uint8Array(64) },
+  now: 5,
+};
+
+/** As if the request were one. @throws certificate.bad-request for an empty one */
+function renewedBy(certificateRequest: Uint8Array) {
+  if (certificateRequest.length === 0) throw new GatehouseError("certificate.bad-request", "it is empty");
+  const certificate = { serial: "0b", expiresAt: 1_900_000_000_000, generation: 1 };
+  return { spkiSha256: new Uint8Array(32), certificate, at: 1_700_000_000_000 };
 }
 
 const DEVICES = [
