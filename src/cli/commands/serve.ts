@@ -66,9 +66,17 @@ async function serve(context: Context, options: ServeOptions): Promise<undefined
   const { Daemon: daemonClass } = await loadDaemon();
   const { home, keyDir, name } = config;
   await using daemon = await daemonClass.start({
-    ...{ home, keyDir, listen: config.listen, leafLifetimeMs: config.certificateLifetimeMs, version: packageVersion(), pid: io.pid },
+    ...{
+      home,
+      keyDir,
+      listen: config.listen,
+      leafLifetimeMs: config.certificateLifetimeMs,
+      version: packageVersion(),
+      pid: io.pid,
+    },
     ...(options.init === true && !isAgain ? { init: { name } } : {}),
     ...{ clock: systemClock, random: systemRandom, logger },
+    leafLifetimeMs: config.certificateLifetimeMs,
     watchdog: parent === undefined ? {} : { parentPid: parent.pid },
   });
   using manager = ServiceManager.of(io, systemClock, logger);

@@ -1,10 +1,8 @@
 import type { Commands, Context } from "../context.ts";
+import { noticesOf } from "../notices.ts";
 import { type RemoteOption, type Session, withRemoteOption, withSession } from "../session.ts";
 import { facts } from "../table.ts";
-import { grouped, plural, relativeDate, roughDuration } from "../words.ts";
-
-/** What certificates are backdated by: a clock that is off by more keeps devices out. */
-const CLOCK_SKEW_MAX_MS = 300_000;
+import { grouped, relativeDate } from "../words.ts";
 
 export function addStatus({ program, bind }: Commands): void {
   const command = program
@@ -51,46 +49,10 @@ function describe({ output, commandLine }: Context, status: Status): string {
     ],
     style,
   );
-  const notices = noticesOf(status, commandLine).map((notice) => style.yellow(notice));
+  const notices = noticesOf(status, { commandLine, nowMs: now }).map((notice) => style.yellow(notice));
   return [lines, ...(notices.length === 0 ? [] : ["", ...notices])].join("\n");
 }
 
 function expiry(expiresAt: number, nowMs: number): string {
   return `${expiresAt > nowMs ? "expires" : "expired"} ${relativeDate(expiresAt, nowMs)}`;
-}
-
-/** What waits for somebody, each with what to type. */
-function noticesOf(status: Status, commandLine: Context["commandLine"]): readonly string[] {
-  const { quarantinedDevices, heldDevices, burntCodes, clockSkewMs, certificateExpiresAt } = status;
-  const notices: string[] = [];
-  if (quarantinedDevices > 0) {
-    notices.push(
-      `${plural(quarantinedDevices, "device")} in quarantine, for freezing the gatehouse: ` +
-        `see ${commandLine("device ls --state quarantined")}, let one in with ${commandLine("device release DEVICE")}`,
-    );
-  }
-  if (heldDevices > 0) {
-    notices.push(
-      `${plural(heldDevices, "device")} held since the gatehouse was restored from a copy: ` +
-        `see ${commandLine("device ls --state held")}, let in with ${commandLine("device release DEVICE")}, ` +
-        `or all of them with ${commandLine("device release --all-held")}`,
-    );
-  }
-  if (burntCodes > 0) {
-    notices.push(
-      `${plural(burntCodes, "pairing code")} burnt by a wrong guess within the last hour: if nobody mistyped, ` +
-        `somebody is guessing; pair with ${commandLine("pair open --uri-only")}`,
-    );
-  }
-  if (Math.abs(clockSkewMs) > CLOCK_SKEW_MAX_MS) {
-    const direction = clockSkewMs > 0 ? "behind" : "ahead of";
-    notices.push(
-      `this machine's clock is ${roughDuration(Math.abs(clockSkewMs))} ${direction} the gatehouse's: ` +
-        "set the wrong one, or certificates will not be good when they should",
-    );
-  }
-  if (certificateExpiresAt > 0 && certificateExpiresAt < Date.now()) {
-    notices.push(`the gatehouse's own certificate has run out: renew it with ${commandLine("ca renew")}`);
-  }
-  return notices;
 }
