@@ -1,7 +1,7 @@
-import { type Clock, type GatehouseError, hex } from "../core/index.ts";
+import { type Clock, type GatehouseError, hex, LIMITS } from "../core/index.ts";
 import { type JoinerKeys, joinerOf } from "./attempt.ts";
 import type { PairingMode } from "./messages.ts";
-import { closed, timedOut } from "./refusals.ts";
+import { busy, closed, timedOut } from "./refusals.ts";
 
 /** An attempt as its window sees it. */
 export interface Attempt {
@@ -11,7 +11,11 @@ export interface Attempt {
   /** Identity and TLS key: what nobody else can come back as. */
   readonly joiner: string;
   readonly controller: AbortController;
-  stage: "unproven" | "proven" | "asked";
+  /**
+   * After the secret is proven and it was said who it is: may it be enrolled as it is (`free`), does somebody have to
+   * be asked (`asked`), or does it get what another connection of its joiner has been or is being granted (`sharing`)?
+   */
+  stage: "unproven" | "proven" | "free" | "asked" | "sharing";
   deadline: Disposable | undefined;
   /** Tells whoever waits on behalf of the attempt that it is over. */
   onGone: ((reason: unknown) => void) | undefined;
@@ -58,6 +62,18 @@ export class Attempts {
     };
     this.#all.add(attempt);
     return attempt;
+  }
+
+  /**
+   * Makes room for one more by URI at the cost of the oldest that has proven nothing.
+   * @throws GatehouseError `pairing.busy` when all have.
+   */
+  makeRoom(): void {
+    const byUri = this.by("uri");
+    if (byUri.length < LIMITS.pairingUriAttempts) return;
+    const oldest = byUri.find(({ stage }) => stage === "unproven");
+    if (oldest === undefined) throw busy();
+    this.abort(oldest, busy());
   }
 
   /** Gives `attempt` so long from now for what comes next; `undefined`: as long as it takes. */

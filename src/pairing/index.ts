@@ -52,10 +52,10 @@ export {
   servePairing,
 } from "./stream.ts";
 export { formatPairingUri, isPairingUri, type PairingUri, parsePairingUri } from "./uri.ts";
-export {
-  type PairingVerdict,
-  PairingWindow,
-  type PairingWindowEvent,
-  type PairingWindowOptions,
-  type PairingWindowState,
-} from "./window.ts";
+export { PairingWindow } from "./window.ts";
+export type {
+  PairingVerdict,
+  PairingWindowEvent,
+  PairingWindowOptions,
+  PairingWindowState,
+} from "./window-face.ts";

@@ -81,3 +81,17 @@ export function notWaiting(hint?: string): GatehouseError {
     hint: hint ?? "see who waits: gatehouse device ls, or the terminal with `gatehouse pair open`",
   });
 }
+
+/** How a window ends without having paired. */
+export type Over = "burnt" | "expired" | "closed";
+
+export function overError(how: Over): GatehouseError {
+  switch (how) {
+    case "burnt":
+      return burnt();
+    case "expired":
+      return expired();
+    case "closed":
+      return closed();
+  }
+}

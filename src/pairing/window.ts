@@ -1,23 +1,13 @@
-import {
-  type Clock,
-  type GatehouseError,
-  LIMITS,
-  type Random,
-  type UnixMs,
-  unixMs,
-  utf8,
-} from "../core/index.ts";
+import { type GatehouseError, LIMITS, type UnixMs, unixMs, utf8 } from "../core/index.ts";
 import {
   type JoinerFacts,
   type JoinerKeys,
   joinerOf,
-  type PairedDevice,
   type PairingAttempt,
   type PairingGrant,
 } from "./attempt.ts";
 import { type Attempt, Attempts } from "./attempts.ts";
 import { makePairingCode } from "./code.ts";
-import type { PairingLimiter } from "./limiter.ts";
 import type { PairingMode } from "./messages.ts";
 import type { Joiner, Question } from "./question.ts";
 import { Questions } from "./questions.ts";
@@ -26,14 +16,16 @@ import {
   busy,
   closed,
   denied,
-  expired,
   notWaiting,
+  type Over,
   otherTerms,
+  overError,
   staleSecret,
   superseded,
   unanswered,
   wrongSecret,
 } from "./refusals.ts";
+import type { PairingVerdict, PairingWindowOptions, PairingWindowState } from "./window-face.ts";
 
 /**
  * One opening of the door for one new device.
@@ -54,45 +46,6 @@ import {
 
 export const URI_SECRET_BYTES = 16;
 
-export type PairingWindowState =
-  | "open"
-  | "busy"
-  | "asking"
-  | "enrolling"
-  | "paired"
-  | "burnt"
-  | "expired"
-  | "closed";
-
-/** `retired` comes last, once: from then on no new connection has business with this window. */
-export type PairingWindowEvent =
-  | { readonly kind: "asked"; readonly joiner: Joiner }
-  | { readonly kind: "denied"; readonly deviceId: string }
-  | { readonly kind: "paired"; readonly device: PairedDevice }
-  | { readonly kind: "burnt" }
-  | { readonly kind: "expired" }
-  | { readonly kind: "closed" }
-  | { readonly kind: "retired" };
-
-export type PairingVerdict = "approve" | "deny";
-
-export interface PairingWindowOptions {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly limiter: PairingLimiter;
-  /** The role of whoever comes. */
-  readonly role: string;
-  /** Default 120 000; 1 to 600 000. */
-  readonly ttlMs?: number;
-  /** `forced` opens with a code although code pairing is paused. Default `unless-paused`. */
-  readonly code?: "unless-paused" | "forced" | "none";
-  /** Somebody is asked about whoever has proven the secret. Who replaces another device always needs a yes. */
-  readonly requireApproval?: boolean;
-  /** Id of the device that has this name now, if any. Default: names are not looked at before enrolling. */
-  readonly findByName?: (name: string) => string | undefined;
-  readonly onEvent: (event: PairingWindowEvent) => void;
-}
-
 interface Granted {
   readonly mode: PairingMode;
   readonly joiner: string;
@@ -103,8 +56,6 @@ interface Enrolling {
   readonly attempt: Attempt;
   readonly grant: Promise<PairingGrant>;
 }
-
-type Over = "burnt" | "expired" | "closed";
 
 export class PairingWindow implements Disposable {
   /** Six digits; `undefined` in a window by URI only. */
@@ -187,7 +138,7 @@ export class PairingWindow implements Disposable {
    */
   begin(mode: PairingMode, keys: JoinerKeys): PairingAttempt {
     const secret = this.#secretFor(mode, joinerOf(keys));
-    if (mode === "uri") this.#makeRoom();
+    if (mode === "uri") this.#attempts.makeRoom();
     const attempt = this.#attempts.add(mode, keys);
     this.#attempts.arm(attempt, LIMITS.pairingProofMs);
     return {
@@ -266,14 +217,6 @@ export class PairingWindow implements Disposable {
     if (this.#isCodeBurnt) throw burnt();
   }
 
-  #makeRoom(): void {
-    const byUri = this.#attempts.by("uri");
-    if (byUri.length < LIMITS.pairingUriAttempts) return;
-    const oldest = byUri.find(({ stage }) => stage === "unproven");
-    if (oldest === undefined) throw busy();
-    this.#attempts.abort(oldest, busy());
-  }
-
   async #prove(attempt: Attempt, isRight: boolean): Promise<void> {
     this.#check(attempt, "unproven");
     if (isRight) {
@@ -293,12 +236,21 @@ export class PairingWindow implements Disposable {
 
   #ask(attempt: Attempt, facts: JoinerFacts): number | undefined {
     this.#check(attempt, "proven");
-    attempt.stage = "asked";
-    if (this.#settledFor(attempt) !== undefined) return undefined;
+    if (this.#settledFor(attempt) !== undefined) {
+      attempt.stage = "sharing";
+      return undefined;
+    }
     this.#supersede(attempt);
     const question = this.#questions.of(attempt) ?? this.#questions.ask(attempt, facts);
-    if (question === undefined) return undefined;
-    if (!question.isAbout(attempt, facts)) throw otherTerms();
+    attempt.stage = question === undefined ? "free" : "asked";
+    return question && this.#attach(attempt, facts, question);
+  }
+
+  #attach(attempt: Attempt, facts: JoinerFacts, question: Question): number | undefined {
+    if (!question.isAbout(attempt, facts)) {
+      attempt.stage = "proven";
+      throw otherTerms();
+    }
     const { attempt: earlier } = question;
     question.attempt = attempt;
     if (earlier !== attempt) this.#attempts.abort(earlier, superseded());
@@ -338,16 +290,20 @@ export class PairingWindow implements Disposable {
     attempt: Attempt,
     enroll: (replaces: string | undefined) => Promise<PairingGrant>,
   ): Promise<PairingGrant> {
-    this.#check(attempt, "asked");
-    const question = this.#questions.of(attempt);
+    this.#check(attempt, "free", "asked", "sharing");
+    const question = attempt.stage === "asked" ? this.#questions.of(attempt) : undefined;
     if (question !== undefined) {
       await question.approved(attempt);
       this.#check(attempt, "asked");
     }
     const settled = this.#settledFor(attempt);
     if (settled !== undefined) return await settled;
-    if (question !== undefined) this.#questions.forget(question);
-    const replaces = question?.joiner.replaces;
+    if (question === undefined) {
+      this.#check(attempt, "free");
+      return await this.#enrollNow(attempt, () => enroll(undefined));
+    }
+    this.#questions.forget(question);
+    const { replaces } = question.joiner;
     return await this.#enrollNow(attempt, () => enroll(replaces === "" ? undefined : replaces));
   }
 
@@ -435,20 +391,9 @@ export class PairingWindow implements Disposable {
     this.#options.onEvent({ kind: "retired" });
   }
 
-  #check(attempt: Attempt, stage: Attempt["stage"]): void {
-    if (this.#attempts.has(attempt) && attempt.stage === stage) return;
+  #check(attempt: Attempt, ...stages: readonly Attempt["stage"][]): void {
+    if (this.#attempts.has(attempt) && stages.includes(attempt.stage)) return;
     const { signal } = attempt.controller;
     throw signal.aborted ? signal.reason : closed();
-  }
-}
-
-function overError(how: Over): GatehouseError {
-  switch (how) {
-    case "burnt":
-      return burnt();
-    case "expired":
-      return expired();
-    case "closed":
-      return closed();
   }
 }

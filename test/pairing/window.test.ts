@@ -1,63 +1,18 @@
 import { describe, expect, it } from "vitest";
-import { type GatehouseError, isGatehouseError, LIMITS, unixMs } from "../../src/core/index.ts";
-import {
-  type JoinerFacts,
-  type JoinerKeys,
-  type PairingAttempt,
-  type PairingGrant,
-  PairingLimiter,
-} from "../../src/pairing/index.ts";
+import { type GatehouseError, LIMITS, unixMs } from "../../src/core/index.ts";
+import { type PairingGrant, PairingLimiter } from "../../src/pairing/index.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
-import { MemoryLimiterStore, openWindow } from "./windows.ts";
-
-const keysOf = (fill: number): JoinerKeys => ({
-  identityKey: new Uint8Array(32).fill(fill),
-  tlsKeyHash: new Uint8Array(32).fill(fill),
-});
-const ALICE = keysOf(1);
-const MALLORY = keysOf(2);
-
-const FACTS: JoinerFacts = {
-  deviceId: "alice",
-  name: "laptop",
-  kind: "cli",
-  platform: "linux x64",
-  replace: false,
-  remoteAddress: "192.0.2.1",
-};
-
-const GRANT: PairingGrant = {
-  deviceId: "alice",
-  name: "laptop",
-  role: "member",
-  certificate: Uint8Array.of(1),
-  caCertificates: [Uint8Array.of(2)],
-};
-
-/** Proves the secret and says who it is; answers how long somebody is asked. */
-async function introduce(
-  attempt: PairingAttempt,
-  facts: Partial<JoinerFacts> = {},
-): Promise<number | undefined> {
-  await attempt.prove(true);
-  return attempt.ask({ ...FACTS, ...facts });
-}
-
-const refusalOf = (run: () => unknown): string => {
-  try {
-    run();
-  } catch (error) {
-    return isGatehouseError(error) ? error.code : "another error";
-  }
-  return "none";
-};
-
-const failureOf = async (promise: Promise<unknown>): Promise<string> =>
-  await promise.then(
-    () => "none",
-    (error: unknown) => (isGatehouseError(error) ? error.code : "another error"),
-  );
+import {
+  ALICE,
+  failureOf,
+  GRANT,
+  introduce,
+  MALLORY,
+  MemoryLimiterStore,
+  openWindow,
+  refusalOf,
+} from "./windows.ts";
 
 describe("a pairing window", () => {
   it("pairs one joiner who proves the code, tells who came, and is over for everybody else", async () => {
