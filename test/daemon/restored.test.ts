@@ -90,15 +90,16 @@ describe("a gatehouse", () => {
     expect(await states()).toEqual(["hall active", "phone held", "lamp held"]);
   });
 
-  it("whose vault alone was put back is known by its boot record", async () => {
+  it("whose vault and audit log alone were put back is known by its boot record", async () => {
     await stop();
-    copy(join(homes.home("hall"), "vault"), backup());
+    await mkdir(backup());
+    for (const folder of ["vault", "audit"]) copy(join(homes.home("hall"), folder), backup());
     await start();
     await revoke("lamp");
     await stop();
-    // The folder itself stays, and this machine's mark knows of nothing yet: the boot record is all that tells.
-    const vault = join(homes.home("hall"), "vault");
-    execFileSync("sh", ["-c", `rm -r ${vault}/* && cp -a ${backup()}/. ${vault}/`]);
+    // The folders themselves stay, and this machine's mark knows of nothing yet: the boot record is all that tells.
+    const home = homes.home("hall");
+    execFileSync("sh", ["-c", `rm -r ${home}/vault/* ${home}/audit/* && cp -a ${backup()}/. ${home}/`]);
     const mark = join(homes.dir, "keys", `${daemon.ready.deviceId}.mark`);
     const noted = JSON.parse(await readFile(mark, "utf8")) as { readonly folder: string };
     await writeFile(mark, JSON.stringify({ ...noted, epoch: 0 }));
