@@ -92,7 +92,7 @@ describe("a gatehouse", () => {
 
   it("whose vault and audit log alone were put back is known by its boot record", async () => {
     await stop();
-    await mkdir(backup());
+    await mkdir(backup(), { mode: 0o700 });
     for (const folder of ["vault", "audit"]) copy(join(homes.home("hall"), folder), backup());
     await start();
     await revoke("lamp");
