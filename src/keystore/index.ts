@@ -1,2 +1,12 @@
+export { commandProvider } from "./command.ts";
 export { keyFileProvider } from "./key-file.ts";
 export { isKeyId, type KeyProvider, type ProvidedKey } from "./key-provider.ts";
+export { type KeyringOptions, keyringProvider } from "./keyring.ts";
+export { type AskPassphrase, type PassphrasePrompt, passphraseProvider } from "./passphrase.ts";
+export {
+  type KeyProviderContext,
+  type KeyProviderSpec,
+  keyProviderFor,
+  parseKeyProviderSpec,
+} from "./spec.ts";
+export { systemdCredentialProvider } from "./systemd-credential.ts";

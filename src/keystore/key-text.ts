@@ -25,6 +25,20 @@ export function parseKey(bytes: Uint8Array): Uint8Array | undefined {
   return isPadded ? decode(text.subarray(0, -1), base64Digit, 6) : undefined;
 }
 
+/** 64 lower-case hex digits, the caller's to wipe. Borrows `key`. */
+export function formatKey(key: Uint8Array): Uint8Array {
+  const text = new Uint8Array(2 * key.length);
+  key.forEach((byte, index) => {
+    text[2 * index] = hexCharacter(byte >> 4);
+    text[2 * index + 1] = hexCharacter(byte & 15);
+  });
+  return text;
+}
+
+function hexCharacter(digit: number): number {
+  return digit < 10 ? 0x30 + digit : 0x61 + digit - 10;
+}
+
 function withoutLineEnd(bytes: Uint8Array): Uint8Array {
   if (bytes.at(-1) !== 0x0a) return bytes;
   return bytes.subarray(0, bytes.at(-2) === 0x0d ? -2 : -1);
