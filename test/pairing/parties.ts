@@ -80,6 +80,8 @@ export interface Meeting {
   readonly secret: PairingSecret;
   readonly asResponder?: Partial<PairingResponderOptions>;
   readonly asInitiator?: Partial<PairingInitiatorOptions>;
+  /** Answers whoever asks about the joiner, once it was told that somebody is asked. */
+  readonly decide?: () => void;
 }
 
 export function machines({ gatehouse, joiner, window, secret, asResponder, asInitiator }: Meeting): {
@@ -111,6 +113,9 @@ export const MESSAGES = [
   ...["joiner's confirmation", "gatehouse's confirmation", "request", "grant", "acknowledgement"],
 ] as const;
 
+/** The same where somebody is asked. */
+export const MESSAGES_ASKING = [...MESSAGES.slice(0, 7), "pending", ...MESSAGES.slice(7)] as const;
+
 export interface Outcome {
   readonly result: PairingResult | undefined;
   readonly joinerFailure: string | undefined;
@@ -133,16 +138,23 @@ export async function meet(meeting: Meeting, network: Network = (bytes) => bytes
   let result: PairingResult | undefined;
   let joined: PairingOutput | undefined;
   let answered: PairingOutput | undefined;
+  /** Carries what the gatehouse says to the joiner, and answers what that says to it; nothing when the link is cut. */
+  const hear = (answer: PairingOutput): Uint8Array => {
+    answered = answer;
+    const back = answer.bytes.length === 0 ? undefined : carry(answer.bytes);
+    if (back === undefined) return new Uint8Array(0);
+    joined = initiator.receive(back);
+    result ??= initiator.result;
+    return initiator.result === undefined ? joined.bytes : initiator.acknowledge();
+  };
   for (let up: Uint8Array = initiator.start(); up.length > 0; ) {
     const arrived = carry(up);
     if (arrived === undefined) break;
-    answered = await responder.receive(arrived);
-    if (answered.bytes.length === 0) break;
-    const back = carry(answered.bytes);
-    if (back === undefined) break;
-    joined = initiator.receive(back);
-    result ??= initiator.result;
-    up = initiator.result === undefined ? joined.bytes : initiator.acknowledge();
+    const answer = await responder.receive(arrived);
+    up = hear(answer);
+    if (answer.later === undefined) continue;
+    meeting.decide?.();
+    up = hear(await answer.later);
   }
   responder.end();
   return {

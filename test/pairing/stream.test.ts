@@ -8,7 +8,7 @@ import {
   servePairing,
 } from "../../src/pairing/index.ts";
 import { ManualClock } from "../support/manual-clock.ts";
-import { machines, makeGatehouse, makeJoiner, type TestGatehouse, type TestJoiner } from "./parties.ts";
+import { machines, makeGatehouse, makeJoiner, meet, type TestGatehouse, type TestJoiner } from "./parties.ts";
 import { openWindow } from "./windows.ts";
 
 /** One end of a stream in memory: what one side writes, the other reads in a later turn, in one lent buffer. */
@@ -82,12 +82,14 @@ beforeAll(async () => {
 
 function connect(window: PairingWindow, code = window.code ?? "") {
   const clock = new ManualClock();
+  const pending: number[] = [];
   const controller = new AbortController();
   const [near, far] = MemoryStream.pair();
   const { initiator, responder } = machines({ gatehouse, joiner, window, secret: { mode: "code", code } });
   const served = servePairing(far, responder, clock);
-  const join = () => joinPairing(near, initiator, { signal: controller.signal });
-  return { near, far, served, join, clock, controller };
+  const onPending = (timeoutMs: number): void => void pending.push(timeoutMs);
+  const join = () => joinPairing(near, initiator, { signal: controller.signal, clock, onPending });
+  return { near, far, served, join, clock, controller, pending };
 }
 
 const codeOf = (error: unknown): string => (isGatehouseError(error) ? error.code : String(error));
@@ -178,3 +180,109 @@ describe("pairing over a stream", () => {
     expect(window.state).toBe("open");
   });
 });
+
+describe("a joiner that somebody is asked about", () => {
+  /** Connected up to where the joiner waits. */
+  async function waiting() {
+    const opened = await openWindow({ requireApproval: true });
+    const connected = connect(opened.window);
+    const joining = connected.join();
+    joining.catch(() => undefined);
+    await until(() => connected.pending.length > 0);
+    return { ...opened, ...connected, windowClock: opened.clock, joining };
+  }
+
+  it("hears that it is asked about, and gets its grant after the yes", async () => {
+    const { window, joining, pending, served } = await waiting();
+    expect(pending).toEqual([LIMITS.pairingApprovalMs]);
+    window.decide(joiner.identity.id, "approve");
+    const { result, acknowledge } = await joining;
+    expect(result.deviceId).toBe(joiner.identity.id);
+    await acknowledge();
+    expect(await served).toBeUndefined();
+    expect(window.isAccepting).toBe(false);
+  });
+
+  it("hears of a no, of no answer at all, and that the window was closed", async () => {
+    const cases = [
+      ["pairing.denied", ({ window }) => window.decide(joiner.identity.id, "deny")],
+      ["pairing.expired", ({ windowClock }) => windowClock.advance(LIMITS.pairingApprovalMs)],
+      ["pairing.closed", ({ window }) => window.close()],
+    ] satisfies [string, (parts: Awaited<ReturnType<typeof waiting>>) => unknown][];
+    for (const [code, end] of cases) {
+      const parts = await waiting();
+      end(parts);
+      expect(await failureOf(parts.joining)).toBe(code);
+      expect(codeOf(await parts.served)).toBe(code);
+    }
+  });
+
+  it("waits as long as the answer may take, and not for ever", async () => {
+    const { joining, clock } = await waiting();
+    clock.advance(LIMITS.pairingApprovalMs + LIMITS.pairingExchangeMs - 1);
+    expect(await Promise.race([joining.catch(() => "over"), settled()])).toBe("still waiting");
+    clock.advance(1);
+    expect(await failureOf(joining)).toBe("quic.timed-out");
+  });
+
+  it("is refused when it says anything while it waits", async () => {
+    const { window, joining, near } = await waiting();
+    near.write(Uint8Array.of(1, 0), false);
+    expect(await failureOf(joining)).toBe("pairing.bad-message");
+    // The question stays, for whoever comes back to it.
+    expect(window.waiting).toHaveLength(1);
+  });
+
+  it("comes back over another connection after its link broke, and gets the answer that was given meanwhile", async () => {
+    const { window, joining, near, served } = await waiting();
+    near.cut();
+    expect(await failureOf(joining)).toBe("quic.closed");
+    await served;
+    window.decide(joiner.identity.id, "approve");
+    const { join, pending } = connect(window);
+    expect((await join()).result.deviceId).toBe(joiner.identity.id);
+    expect(pending).toEqual([]);
+  });
+
+  it("comes back while the gatehouse still believes in its first link", async () => {
+    const { window, served } = await waiting();
+    const { join, pending } = connect(window);
+    const joining = join();
+    await until(() => pending.length > 0);
+    expect(codeOf(await served)).toBe("pairing.closed");
+    window.decide(joiner.identity.id, "approve");
+    expect((await joining).result.deviceId).toBe(joiner.identity.id);
+  });
+
+  it("says whose place it wants, and that is what gets enrolled", async () => {
+    const { window } = await openWindow({ findByName: () => "the old one" });
+    const secret = { mode: "code", code: window.code ?? "" } as const;
+    const decide = (): void => void window.decide(joiner.identity.id, "approve");
+    const meeting = { gatehouse, joiner, window, secret, decide };
+    expect(await meet(meeting)).toMatchObject({ result: undefined, joinerFailure: "device.name-taken" });
+    expect((await meet({ ...meeting, asInitiator: { replace: true } })).result).toBeDefined();
+    expect(gatehouse.enrolled.at(-1)).toMatchObject({ name: "laptop", replaces: "the old one" });
+  });
+
+  it("gives up on a gatehouse that does not go on", async () => {
+    const { window } = await openWindow();
+    const { join, far, clock } = connect(window);
+    far.write = () => true;
+    const joining = join();
+    clock.advance(LIMITS.pairingExchangeMs);
+    expect(await failureOf(joining)).toBe("quic.timed-out");
+  });
+});
+
+/** Lets what is under way in memory run until `isSo`. */
+async function until(isSo: () => boolean): Promise<void> {
+  for (let turns = 0; !isSo(); turns += 1) {
+    if (turns > 10_000) throw new Error("nothing more happens");
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+async function settled(): Promise<string> {
+  for (let turns = 0; turns < 50; turns += 1) await new Promise((resolve) => setImmediate(resolve));
+  return "still waiting";
+}
