@@ -33,7 +33,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   client: ["core", "gen", "crypto", "files", "identity", "certs", "quic", "rpc", "pairing", "audit"],
   measure: ["core", "client"],
-  cli: ["core", "files", "observe", "config", "daemon", "client", "measure"],
+  cli: ["core", "files", "keystore", "observe", "config", "daemon", "client", "measure"],
 };
 
 /** Packages that one folder alone may touch. */

@@ -82,6 +82,11 @@ async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   return concat(...parts);
 }
 
+/** Standard input as bytes, until the command is told to stop; it is read once. */
+export function readInput({ io, signal }: Context): AsyncIterable<Uint8Array> {
+  return abortable(io.stdin, signal);
+}
+
 /** Ends the stream when the loop ends: an input left open would keep the program waiting for its writer. */
 async function* abortable(stream: Readable, signal: AbortSignal): AsyncIterable<Uint8Array> {
   const chunks: AsyncIterator<Uint8Array> = stream[Symbol.asyncIterator]();
