@@ -5,7 +5,7 @@ import {
   parseTlsRequest,
   selfSignedLeaf,
 } from "../../src/certs/index.ts";
-import { silentLogger, systemRandom } from "../../src/core/index.ts";
+import { type Clock, silentLogger, systemRandom } from "../../src/core/index.ts";
 import { generateTlsKey } from "../../src/crypto/index.ts";
 import { DeviceIdentity, deviceIdOf } from "../../src/identity/index.ts";
 import {
@@ -31,7 +31,7 @@ export interface TestJoiner {
   readonly certificateRequest: Uint8Array;
 }
 
-export async function makeJoiner(clock = new ManualClock()): Promise<TestJoiner> {
+export async function makeJoiner(clock: Clock = new ManualClock()): Promise<TestJoiner> {
   const identity = DeviceIdentity.generate(random);
   return {
     identity,
