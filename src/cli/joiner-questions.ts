@@ -12,12 +12,14 @@ export interface JoinerQuestionsParts {
 }
 
 /** Puts joiners to the person at the terminal, one after another, each for as long as it waits. */
-export class JoinerQuestions implements Disposable {
+export class JoinerQuestions implements AsyncDisposable {
   readonly #parts: JoinerQuestionsParts;
   readonly #clock: Clock;
   readonly #open = new Map<string, AbortController>();
   readonly #givenUp = new AbortController();
   #queue: Promise<void> = Promise.resolve();
+  /** Whose question stands on the terminal's last line. */
+  #asking: string | undefined;
 
   constructor(parts: JoinerQuestionsParts) {
     this.#parts = parts;
@@ -39,12 +41,16 @@ export class JoinerQuestions implements Disposable {
 
   /** It was answered elsewhere, or is of no use any more. */
   settle(id: string): void {
+    if (this.#asking === id) this.#parts.context.output.prompt("\n");
+    this.#asking = this.#asking === id ? undefined : this.#asking;
     this.#open.get(id)?.abort();
     this.#open.delete(id);
   }
 
-  [Symbol.dispose](): void {
+  /** Takes every question back, and waits until the gatehouse has heard the answers that were given. */
+  async [Symbol.asyncDispose](): Promise<void> {
     for (const id of [...this.#open.keys()]) this.settle(id);
+    await this.#queue;
   }
 
   async #answer(joiner: Joiner, settled: AbortSignal): Promise<void> {
@@ -53,15 +59,24 @@ export class JoinerQuestions implements Disposable {
     if (settled.aborted || this.givenUp.aborted || leftMs <= 0) return;
     using _timer = this.#clock.setTimer(leftMs, () => this.settle(joiner.id));
     const { output } = context;
-    const signal = AbortSignal.any([context.signal, settled]);
-    output.prompt(`\n${describeJoiner(joiner, { nowMs: this.#clock.now(), style: output.noteStyle })}\n`);
+    const about = describeJoiner(joiner, { nowMs: this.#clock.now(), style: output.noteStyle });
+    output.prompt(`\nSomebody has proven the code and waits:\n${about}\n`);
     try {
-      const isYes = await confirm({ ...context, signal }, "Let it in?");
-      this.#open.delete(joiner.id);
+      const isYes = await this.#confirm(joiner, AbortSignal.any([context.signal, settled]));
       await this.#parts.decide(joiner.id, isYes);
     } catch (failure) {
       if (!settled.aborted || context.signal.aborted) this.#complain(failure);
-      else output.prompt("\n");
+    }
+  }
+
+  async #confirm({ id }: Joiner, signal: AbortSignal): Promise<boolean> {
+    this.#asking = id;
+    try {
+      const isYes = await confirm({ ...this.#parts.context, signal }, "Let it in?");
+      this.#open.delete(id);
+      return isYes;
+    } finally {
+      this.#asking = undefined;
     }
   }
 

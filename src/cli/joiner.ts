@@ -45,7 +45,7 @@ export function describeJoiner(joiner: Joiner, { nowMs, style }: { nowMs: number
       ["id begins", grouped(shortId(id))],
       ["role", role],
       ["from", remoteAddress === "" ? "unknown" : remoteAddress],
-      ["waits", `${roughDuration(expiresAt - nowMs)} more`],
+      ["waits", `${roughDuration(expiresAt - nowMs + 999)} more`],
     ],
     style,
   );

@@ -33,6 +33,7 @@ describe("a joiner that waits", () => {
   let questions: JoinerQuestions;
   let decisions: (readonly [id: string, approve: boolean])[];
   let refusal: GatehouseError | undefined;
+  let isSlow: Promise<void> | undefined;
   let output: ReturnType<typeof createOutput>;
 
   beforeEach(() => {
@@ -40,6 +41,7 @@ describe("a joiner that waits", () => {
     clock = new ManualClock(NOW);
     decisions = [];
     refusal = undefined;
+    isSlow = undefined;
     const made = createIo([], { isTTY: true, stdin: keyboard });
     recorded = made.recorded;
     output = createOutput(made.io, {});
@@ -47,12 +49,13 @@ describe("a joiner that waits", () => {
       context: createContext(made.io, {}, output),
       decide: async (id, approve) => {
         decisions.push([id.slice(0, 1), approve]);
+        await isSlow;
         if (refusal !== undefined) throw refusal;
       },
       clock,
     });
   });
-  afterEach(() => questions[Symbol.dispose]());
+  afterEach(() => questions[Symbol.asyncDispose]());
 
   const asked = async (times: number) => {
     await vi.waitFor(() => expect(recorded().stderr.split("Let it in? [y/N] ")).toHaveLength(times + 1));
@@ -118,6 +121,33 @@ describe("a joiner that waits", () => {
     await untilDecisions(1);
     expect(decisions).toEqual([["b", true]]);
     expect(questions.givenUp.aborted).toBe(false);
+  });
+
+  it("that is settled leaves the line, so that what comes next begins a new one", async () => {
+    questions.ask(joiner("a"));
+    await asked(1);
+    questions.settle("a".repeat(56));
+    expect(recorded().stderr.endsWith("[y/N] \n")).toBe(true);
+  });
+
+  it("was answered before the questions are gone", async () => {
+    let finish = (): void => undefined;
+    isSlow = new Promise((resolve) => {
+      finish = resolve;
+    });
+    questions.ask(joiner("a"));
+    await asked(1);
+    keyboard.write("n\n");
+    await untilDecisions(1);
+    let isGone = false;
+    const gone = questions[Symbol.asyncDispose]().then(() => {
+      isGone = true;
+    });
+    await new Promise(setImmediate);
+    expect(isGone).toBe(false);
+    finish();
+    await gone;
+    expect(recorded().stderr).not.toContain("error");
   });
 
   it("is asked about for no longer than it waits", async () => {

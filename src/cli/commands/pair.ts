@@ -61,7 +61,7 @@ async function open(context: Context, _args: readonly string[], options: OpenOpt
   const { role, uriOnly = false, force = false, requireApproval = false, qrPng } = options;
   const request = { role, ttlMs, uriOnly, force, requireApproval };
   await withSession({ ...context, idleMs: PRESENCE_MS }, options, async (session) => {
-    using questions = new JoinerQuestions({
+    await using questions = new JoinerQuestions({
       context,
       decide: (device, approve) => decide(session, device, approve),
     });
