@@ -16,6 +16,8 @@ export const LABELS = {
   identitySealed: "gatehouse/v1/identity/sealed",
   /** A further TLS key of an identity, in a file of its own. */
   identityTlsKey: "gatehouse/v1/identity/tls-key",
+  /** The key, derived from the identity's signing key, that those files are sealed under. */
+  identityTlsRing: "gatehouse/v1/identity/tls-ring",
   /** Gatehouse's identity key over the answer to a renewal. */
   renewal: "gatehouse/v1/renewal",
 

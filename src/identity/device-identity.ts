@@ -1,32 +1,21 @@
 import type { KeyObject } from "node:crypto";
-import { join } from "node:path";
+import { resolve } from "node:path";
 import { inspect } from "node:util";
-import { GatehouseError, isGatehouseError, type Random } from "../core/index.ts";
-import {
-  agree,
-  agreementPublicKey,
-  generateAgreementKey,
-  generateSigningKey,
-  generateTlsKey,
-  LABELS,
-  type Label,
-  signingPublicKey,
-  signLabelled,
-  signP256,
-  tlsKeyPem,
-  tlsPublicKey,
-} from "../crypto/index.ts";
-import { checkPrivate, createOnce, ensurePrivateDir, readSmallFile } from "../files/index.ts";
-import { verifyAgreementBinding, verifyTlsBinding } from "./bindings.ts";
+import { invariant, type Random, systemRandom } from "../core/index.ts";
+import { agree, agreementPublicKey, type Label, signingPublicKey, signLabelled } from "../crypto/index.ts";
+import type { KeyProvider } from "../keystore/index.ts";
 import { type DeviceId, deviceIdOf, fingerprintOf } from "./device-id.ts";
 import {
-  decodeIdentity,
-  encodeIdentity,
-  IDENTITY_FILE_BYTES_MAX,
-  type IdentityKeys,
-} from "./identity-file.ts";
-
-const FILE_NAME = "identity.key";
+  forgetTlsKey,
+  generateIdentity,
+  type IdentityHome,
+  type OpenedIdentity,
+  openIdentity,
+  openOrCreateIdentity,
+} from "./identity-home.ts";
+import { sealKindOf } from "./identity-store.ts";
+import type { TlsIdentity } from "./tls-identity.ts";
+import { addToRing, findInRing, type TlsRing } from "./tls-ring.ts";
 
 /** The X25519 key, for sealing things to the device. */
 export interface AgreementIdentity {
@@ -38,19 +27,16 @@ export interface AgreementIdentity {
   agree(publicKey: Uint8Array): Uint8Array | undefined;
 }
 
-/** The P-256 key, for TLS. */
-export interface TlsIdentity {
-  /** PKCS#8, for the TLS library alone. */
-  readonly privateKeyPem: string;
-  /** SubjectPublicKeyInfo DER. */
-  readonly spki: Uint8Array;
-  /** The identity key's signature over `spki`; see `verifyTlsBinding`. */
-  readonly publicBinding: Uint8Array;
-  /** ECDSA with SHA-256, in DER. */
-  sign(message: Uint8Array): Uint8Array;
+export interface OpenIdentityOptions {
+  /** Gives the key that the identity file is sealed under; a file that lies open is sealed with it. */
+  readonly keys?: KeyProvider | undefined;
+  readonly random?: Random;
 }
 
-/** Who an install is, made once and for life. Private keys stay inside; printing it shows the id. */
+/**
+ * Who an install is, made once and for life. Private keys stay inside; printing it shows the id. Its TLS keys alone
+ * change: while a new one is brought into use, certificates for the one before still hold.
+ */
 export class DeviceIdentity {
   readonly id: DeviceId;
   /** Raw Ed25519 public key, 32 bytes. */
@@ -58,11 +44,16 @@ export class DeviceIdentity {
   /** SHA-256 of `publicKey`, hex. */
   readonly fingerprint: string;
   readonly agreement: AgreementIdentity;
-  readonly tls: TlsIdentity;
   readonly #signing: KeyObject;
+  readonly #home: IdentityHome | undefined;
+  #ring: TlsRing;
+  /** Changes of the TLS keys follow one another. */
+  #turn: Promise<unknown> = Promise.resolve();
 
-  private constructor(keys: IdentityKeys) {
+  private constructor({ keys, home, ring }: OpenedIdentity) {
     this.#signing = keys.signing;
+    this.#home = home;
+    this.#ring = ring;
     this.publicKey = signingPublicKey(keys.signing);
     this.id = deviceIdOf(this.publicKey);
     this.fingerprint = fingerprintOf(this.publicKey);
@@ -71,54 +62,102 @@ export class DeviceIdentity {
       binding: keys.agreementBinding,
       agree: (publicKey) => agree(keys.agreement, publicKey),
     };
-    this.tls = {
-      get privateKeyPem() {
-        return tlsKeyPem(keys.tls);
-      },
-      spki: tlsPublicKey(keys.tls),
-      publicBinding: keys.tlsBinding,
-      sign: (message) => signP256(keys.tls, message),
-    };
   }
 
   /** A new identity that lives in memory only. */
   static generate(random: Random): DeviceIdentity {
-    return new DeviceIdentity(generateKeys(random));
+    return new DeviceIdentity(generateIdentity(random));
   }
 
   /**
    * The identity kept in `dir`, made there (0700, file 0600, durable) when there is none. Processes that do this at
    * once all get the same one.
    *
-   * @throws identity.damaged naming the file. @throws home.bad-permissions, file.io
+   * @throws as `open`, but for home.not-initialized
    */
-  static async openOrCreate(dir: string, { random }: { readonly random: Random }): Promise<DeviceIdentity> {
-    await ensurePrivateDir(dir);
-    const existing = await read(dir);
-    if (existing !== undefined) return new DeviceIdentity(existing);
-    const file = encodeIdentity(generateKeys(random));
-    try {
-      await createOnce(join(dir, FILE_NAME), file);
-    } finally {
-      file.fill(0);
-    }
-    // Ours or a quicker process's: what the file says is the identity.
-    return await DeviceIdentity.open(dir);
+  static async openOrCreate(
+    dir: string,
+    { random, keys }: OpenIdentityOptions & { readonly random: Random },
+  ): Promise<DeviceIdentity> {
+    return new DeviceIdentity(await openOrCreateIdentity(dir, { provider: keys, random }));
   }
 
   /**
-   * The identity kept in `dir`, every binding verified.
+   * The identity kept in `dir`, every binding verified. With `keys`, a file that lies open is replaced by a sealed
+   * one, under a key that the provider has given back once; what was in it may still be on the disk's free space.
    *
    * @throws home.not-initialized, identity.damaged naming the file. @throws home.bad-permissions, file.io
+   * @throws key.missing naming the provider's kind, key.wrong, and what else the provider throws; nothing was changed
    */
-  static async open(dir: string): Promise<DeviceIdentity> {
-    const keys = await read(dir);
-    if (keys === undefined) {
-      throw new GatehouseError("home.not-initialized", "this home has no identity yet", {
-        hint: "run `gatehouse init`, or `gatehouse pair join` to pair with a gatehouse",
-      });
-    }
-    return new DeviceIdentity(keys);
+  static async open(
+    dir: string,
+    { keys, random = systemRandom }: OpenIdentityOptions = {},
+  ): Promise<DeviceIdentity> {
+    return new DeviceIdentity(await openIdentity(dir, { provider: keys, random }));
+  }
+
+  /**
+   * Kind of the key provider that the identity in `dir` is sealed with, to know which one to open it with;
+   * `undefined` when it lies open or there is none.
+   *
+   * @throws identity.damaged, home.bad-permissions, file.io
+   */
+  static async sealedBy(dir: string): Promise<string | undefined> {
+    return await sealKindOf(dir);
+  }
+
+  /** The newest TLS key. Certificates may still be for an older one: see `tlsFor`. */
+  get tls(): TlsIdentity {
+    const [newest] = this.#ring;
+    invariant(newest !== undefined, "an identity has a TLS key");
+    return newest.identity;
+  }
+
+  /** Newest first. */
+  get tlsKeys(): readonly TlsIdentity[] {
+    return this.#ring.map(({ identity }) => identity);
+  }
+
+  /** The TLS key with this SubjectPublicKeyInfo (DER), or this SHA-256 of it, if the identity has it. */
+  tlsFor(key: Uint8Array): TlsIdentity | undefined {
+    return findInRing(this.#ring, key)?.identity;
+  }
+
+  /**
+   * Makes another TLS key in `dir` (file 0600, sealed, durable on return), from then on the newest. A crash before a
+   * certificate for it is there costs a key that nothing uses. Other processes see it when they open the identity.
+   *
+   * @throws file.io. @throws RangeError with sixteen keys there, or when the identity was not opened from `dir`.
+   */
+  async addTlsKey(
+    dir: string,
+    { random = systemRandom }: { readonly random?: Random } = {},
+  ): Promise<TlsIdentity> {
+    this.#homeIn(dir);
+    return await this.#inTurn(async () => {
+      this.#ring = await addToRing(dir, this.#ring, { signing: this.#signing, random });
+      return this.tls;
+    });
+  }
+
+  /**
+   * Forgets the TLS key with this SHA-256 of its SubjectPublicKeyInfo, in memory and in `dir`, durable on return;
+   * nothing happens when there is no such key.
+   *
+   * @throws file.io, and as `open`. @throws RangeError for the last key, or when the identity was not opened from `dir`.
+   */
+  async dropTlsKey(
+    dir: string,
+    spkiSha256: Uint8Array,
+    { random = systemRandom }: { readonly random?: Random } = {},
+  ): Promise<void> {
+    const home = this.#homeIn(dir);
+    await this.#inTurn(async () => {
+      const dropped = findInRing(this.#ring, spkiSha256);
+      if (dropped === undefined) return;
+      const change = { ring: this.#ring, dropped, publicKey: this.publicKey };
+      this.#ring = await forgetTlsKey(home, change, random);
+    });
   }
 
   /** Ed25519 over the label and `message`; 64 bytes. `verifyLabelled` checks it. */
@@ -137,57 +176,15 @@ export class DeviceIdentity {
   [inspect.custom](): string {
     return `DeviceIdentity ${this.id}`;
   }
-}
 
-function generateKeys(random: Random): IdentityKeys {
-  const signing = generateSigningKey(random);
-  const agreement = generateAgreementKey(random);
-  const tls = generateTlsKey(random);
-  return {
-    signing,
-    agreement,
-    tls,
-    agreementBinding: signLabelled(signing, LABELS.agreementBinding, agreementPublicKey(agreement)),
-    tlsBinding: signLabelled(signing, LABELS.tlsBinding, tlsPublicKey(tls)),
-  };
-}
+  #homeIn(dir: string): IdentityHome {
+    if (this.#home !== undefined && resolve(this.#home.dir) === resolve(dir)) return this.#home;
+    throw new RangeError("identity: it was not opened from that folder");
+  }
 
-async function read(dir: string): Promise<IdentityKeys | undefined> {
-  const path = join(dir, FILE_NAME);
-  let file: Uint8Array;
-  try {
-    await checkPrivate(path);
-    file = await readSmallFile(path, IDENTITY_FILE_BYTES_MAX);
-  } catch (failure) {
-    if (isGatehouseError(failure, "file.not-found")) return undefined;
-    if (isGatehouseError(failure, "file.too-large")) throw damaged(failure);
-    throw failure;
+  async #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => undefined);
+    return await result;
   }
-  try {
-    return verified(decodeIdentity(file));
-  } catch (cause) {
-    throw damaged(cause);
-  } finally {
-    file.fill(0);
-  }
-}
-
-function verified(keys: IdentityKeys): IdentityKeys {
-  const identityKey = signingPublicKey(keys.signing);
-  const agreementKey = agreementPublicKey(keys.agreement);
-  const spki = tlsPublicKey(keys.tls);
-  if (!verifyAgreementBinding({ identityKey, agreementKey, signature: keys.agreementBinding })) {
-    throw new RangeError("the agreement key is not bound to the identity");
-  }
-  if (!verifyTlsBinding({ identityKey, spki, signature: keys.tlsBinding })) {
-    throw new RangeError("the TLS key is not bound to the identity");
-  }
-  return keys;
-}
-
-function damaged(cause: unknown): GatehouseError {
-  return new GatehouseError("identity.damaged", `the identity file ${FILE_NAME} is damaged`, {
-    cause,
-    hint: `restore identity/${FILE_NAME} from a backup; a new identity would have to pair anew everywhere`,
-  });
 }

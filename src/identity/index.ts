@@ -14,4 +14,5 @@ export {
   parseDeviceId,
   shortDeviceId,
 } from "./device-id.ts";
-export { type AgreementIdentity, DeviceIdentity, type TlsIdentity } from "./device-identity.ts";
+export { type AgreementIdentity, DeviceIdentity, type OpenIdentityOptions } from "./device-identity.ts";
+export type { TlsIdentity } from "./tls-identity.ts";
