@@ -296,6 +296,18 @@ describe("the limiter of burnt codes", () => {
     expect(limiter.pausedForMs).toBe(0);
   });
 
+  it("tells how many were burnt within the last hour", async () => {
+    const { limiter, clock } = await openWindow();
+    await burn(limiter, 2);
+    clock.advance(1_800_000);
+    await burn(limiter, 1);
+    expect(limiter.burntCodes).toBe(3);
+    clock.advance(1_800_000);
+    expect(limiter.burntCodes).toBe(1);
+    await burn(limiter, 9);
+    expect(limiter.burntCodes).toBe(LIMITS.burntCodes);
+  });
+
   it("goes on pausing after a restart, for what is left", async () => {
     const { limiter, clock, store } = await openWindow();
     await burn(limiter, 5);
