@@ -78,7 +78,7 @@ export function nameTaken(name: string): GatehouseError {
 
 export function notWaiting(hint?: string): GatehouseError {
   return new GatehouseError("pairing.not-waiting", "no such device waits for approval", {
-    hint: hint ?? "see who waits: gatehouse device ls, or the terminal with `gatehouse pair open`",
+    hint: hint ?? "see who waits with: gatehouse device approve",
   });
 }
 
