@@ -55,17 +55,25 @@ async function answerOne(
   { deny = false, yes = false }: ApproveOptions,
 ): Promise<number | undefined> {
   if (!deny && !yes && canAsk(context)) {
-    const joiner = (await waiting(session)).find(({ id }) => id.startsWith(device.toLowerCase()));
-    if (joiner !== undefined) {
-      context.output.note(describe(joiner, context.output.noteStyle));
-      if (!(await confirm(context, "Let it in?"))) {
-        context.output.note("nothing was decided; refuse it with --deny");
-        return EXIT.unexpected;
-      }
+    const joiner = joinerNamed(device, await waiting(session));
+    context.output.note(describe(joiner, context.output.noteStyle));
+    if (!(await confirm(context, "Let it in?"))) {
+      context.output.note("nothing was decided; refuse it with --deny");
+      return EXIT.unexpected;
     }
   }
   await decide(context, session, { device, approve: !deny });
   return undefined;
+}
+
+/** Nobody is let in whom the person has not been shown. */
+function joinerNamed(text: string, joiners: readonly Joiner[]): Joiner {
+  const prefix = text.replace(/[\s-]/g, "").toLowerCase().replaceAll("0", "o");
+  const [joiner, ...more] = joiners.filter(({ id }) => prefix.length >= 8 && id.startsWith(prefix));
+  if (joiner !== undefined && more.length === 0) return joiner;
+  throw new GatehouseError("pairing.not-waiting", "nobody by that id waits for a yes", {
+    hint: "see who waits with: gatehouse device approve",
+  });
 }
 
 async function decide(
