@@ -1,7 +1,7 @@
 import type { KeyObject } from "node:crypto";
 import { resolve } from "node:path";
 import { inspect } from "node:util";
-import { invariant, type Random, systemRandom } from "../core/index.ts";
+import { equalBytes, invariant, type Random, systemRandom } from "../core/index.ts";
 import { agree, agreementPublicKey, type Label, signingPublicKey, signLabelled } from "../crypto/index.ts";
 import type { KeyProvider } from "../keystore/index.ts";
 import { type DeviceId, deviceIdOf, fingerprintOf } from "./device-id.ts";
@@ -158,6 +158,24 @@ export class DeviceIdentity {
       const change = { ring: this.#ring, dropped, publicKey: this.publicKey };
       this.#ring = await forgetTlsKey(home, change, random);
     });
+  }
+
+  /**
+   * `dropTlsKey` for every key but the newest and those with these SHA-256s. They must be all that anybody needs who
+   * uses this home, a gatehouse's own daemon included.
+   *
+   * @throws as `dropTlsKey`
+   */
+  async dropTlsKeysBut(
+    dir: string,
+    neededSpkiSha256: readonly Uint8Array[],
+    options: { readonly random?: Random } = {},
+  ): Promise<void> {
+    const [, ...older] = this.tlsKeys;
+    for (const { spkiSha256 } of older) {
+      if (neededSpkiSha256.some((needed) => equalBytes(needed, spkiSha256))) continue;
+      await this.dropTlsKey(dir, spkiSha256, options);
+    }
   }
 
   /** Ed25519 over the label and `message`; 64 bytes. `verifyLabelled` checks it. */

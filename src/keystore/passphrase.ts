@@ -18,17 +18,17 @@ import { checkKeyId, KEY_BYTES, type KeyProvider, type ProvidedKey } from "./key
  * | 1 | format 1 |
  * | 1 | log2 of N, 15 to 18 |
  * | 1 | r, 8 |
- * | 1 | p, 1 to 4 |
+ * | 1 | p, 1 or 2 |
  * | 16 | salt |
  *
- * Whoever can write them may make us spend 256 MiB and four seconds, and no more.
+ * Whoever can write them may make us spend 256 MiB and a second of one core, and no more.
  */
 
 const FORMAT = 1;
 const SALT_BYTES = 16;
 const LOG_N = { least: 15, most: 18 };
 const BLOCK_SIZE = 8;
-const PARALLEL_MAX = 4;
+const PARALLEL_MAX = 2;
 /** 128 MiB and a quarter of a second. */
 const NEW_COST = { logN: 17, parallel: 1 };
 

@@ -68,8 +68,8 @@ describe.each([
   it("whose tool is not installed is unsupported, and says what to do", async () => {
     await using place = await Place.make();
     const provider = keyringProvider({ random: systemRandom, platform, environment: { PATH: place.root } });
-    for (const work of [provider.create(ID), provider.load(ID, NONE)]) {
-      await expect(work).rejects.toMatchObject({
+    for (const work of [() => provider.create(ID), () => provider.load(ID, NONE)]) {
+      await expect(work()).rejects.toMatchObject({
         code: "key.unsupported",
         exitCode: 2,
         message: `the program ${tool} is not there`,

@@ -98,7 +98,7 @@ describe("the parameters of a passphrase", () => {
       ...[0, 2, 255].map((format) => changed(0, format)),
       ...[0, 1, 14, 19, 33, 40, 255].map((logN) => changed(1, logN)),
       ...[0, 1, 7, 9, 255].map((blockSize) => changed(2, blockSize)),
-      ...[0, 5, 255].map((parallel) => changed(3, parallel)),
+      ...[0, 3, 255].map((parallel) => changed(3, parallel)),
       ...Array.from(parameters, (_, size) => parameters.subarray(0, size)),
       Buffer.concat([parameters, Buffer.of(0)]),
     ];
@@ -108,9 +108,9 @@ describe("the parameters of a passphrase", () => {
   });
 
   it("may ask for the most that is allowed", async () => {
-    const dearest = Uint8Array.from([1, 18, 8, 4, ...new Uint8Array(16).fill(5)]);
+    const dearest = Uint8Array.from([1, 18, 8, 2, ...new Uint8Array(16).fill(5)]);
     const key = await providerFor(says(GOOD)).load(ID, dearest);
     const [salt, maxmem] = [dearest.subarray(4), 2 ** 30];
-    expect(hex(scryptSync(GOOD, salt, 32, { N: 2 ** 18, r: 8, p: 4, maxmem }))).toBe(keyHex(key));
+    expect(hex(scryptSync(GOOD, salt, 32, { N: 2 ** 18, r: 8, p: 2, maxmem }))).toBe(keyHex(key));
   }, 60_000);
 });

@@ -22,8 +22,8 @@ describe("a systemd credential", () => {
     await using place = await Place.make();
     for (const credentialsDir of [place.root, place.path("none"), undefined]) {
       const provider = systemdCredentialProvider({ credentialsDir });
-      for (const work of [provider.create(ID), provider.load(ID, NONE)]) {
-        await expect(work).rejects.toMatchObject({
+      for (const work of [() => provider.create(ID), () => provider.load(ID, NONE)]) {
+        await expect(work()).rejects.toMatchObject({
           ...{ code: "key.missing", exitCode: 8 },
           hint: expect.stringContaining("LoadCredentialEncrypted=gatehouse.kek"),
         });
