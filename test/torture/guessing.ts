@@ -10,8 +10,8 @@ const seed = Number(seedText);
 if (!Number.isSafeInteger(windows) || windows < STOPS.length)
   throw new RangeError(`not a count: ${windowsText}`);
 
-/** One run of an honest machine in 15 000 lies outside, a little more where successes are few. */
-const DEVIATIONS = 4;
+/** A figure of an honest machine lies outside once in 2 000 runs, a little more often where successes are few. */
+const DEVIATIONS = 3.5;
 const CHANCE = 1 / 1_000;
 const PROGRESS_EVERY = 5_000;
 
@@ -45,7 +45,7 @@ function report(stop: string, of: readonly Siege[]): { readonly line: string; re
   const taken = of.filter(({ isTaken }) => isTaken).length;
   const connections = of.reduce((sum, siege) => sum + siege.connections, 0);
   const mean = of.length * CHANCE;
-  const slack = DEVIATIONS * Math.sqrt(mean * (1 - CHANCE)) + 1;
+  const slack = DEVIATIONS * Math.sqrt(mean * (1 - CHANCE));
   const range = `${Math.max(0, Math.ceil(mean - slack))} to ${Math.floor(mean + slack)}`;
   const columns = [stop.padEnd(20), String(of.length).padStart(8), String(connections).padStart(12)];
   return {
