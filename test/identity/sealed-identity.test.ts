@@ -157,6 +157,16 @@ describe("a sealed identity", () => {
   });
 });
 
+describe("a sealed identity that several make at once", () => {
+  it("is one and the same for all", async () => {
+    await using place = await Place.make();
+    const dir = place.home();
+    const made = await Promise.all([1, 2, 3, 4].map(() => create(dir, place.keys)));
+    const { id } = await DeviceIdentity.open(dir, { keys: place.keys });
+    expect(new Set(made.map((identity) => identity.id))).toEqual(new Set([id]));
+  });
+});
+
 describe("an identity that lies open", () => {
   it("is sealed by whoever opens it with a key provider, and is the same after", async () => {
     await using place = await Place.make();
