@@ -1,8 +1,10 @@
+import { GatehouseError, type UnixMs } from "../core/index.ts";
 import type { MethodDefinition } from "../gen/index.ts";
 import type { Caller, CallOptions } from "../rpc/index.ts";
 import type { HandshakeFacts } from "./lane.ts";
 import type { Link } from "./link.ts";
 import type { Remote } from "./remotes.ts";
+import type { RenewalOptions } from "./renewal.ts";
 
 export interface ClientParts {
   readonly remote: Remote;
@@ -10,6 +12,9 @@ export interface ClientParts {
   readonly caller: Caller;
   /** Waits for what connections have left to be stored; bounded. */
   readonly settle: () => Promise<void>;
+  /** Undefined for this home's own gatehouse, which renews by itself. */
+  readonly renew: ((options: RenewalOptions) => Promise<Remote>) | undefined;
+  readonly renewals: AsyncDisposable | undefined;
 }
 
 /**
@@ -22,9 +27,13 @@ export class Client implements AsyncDisposable {
   readonly #link: Link;
   readonly #caller: Caller;
   readonly #settle: () => Promise<void>;
+  readonly #renew: ClientParts["renew"];
+  readonly #renewals: AsyncDisposable | undefined;
 
-  constructor({ remote, link, caller, settle }: ClientParts) {
+  constructor({ remote, link, caller, settle, renew, renewals }: ClientParts) {
     this.remote = remote;
+    this.#renew = renew;
+    this.#renewals = renewals;
     this.#link = link;
     this.#caller = caller;
     this.#settle = settle;
@@ -80,7 +89,27 @@ export class Client implements AsyncDisposable {
     return this.#link.migrate();
   }
 
+  /**
+   * Renews this device's certificate at the gatehouse now, over a connection of its own; it does so by itself at half of the
+   * certificate's life. Connections that are made from then on use the new one.
+   * @throws usage.bad-argument at this home's own gatehouse; certificate.*, device.*, quic.*, rpc.*
+   */
+  async renew(options: RenewalOptions = {}): Promise<{ readonly expiresAt: UnixMs }> {
+    if (this.#renew === undefined) {
+      throw new GatehouseError(
+        "usage.bad-argument",
+        "a gatehouse renews its own command line's certificate",
+        {
+          hint: "its server certificate is renewed with: gatehouse ca renew",
+        },
+      );
+    }
+    const { certificateExpiresAt } = await this.#renew(options);
+    return { expiresAt: certificateExpiresAt };
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#renewals?.[Symbol.asyncDispose]();
     this.#caller[Symbol.dispose]();
     await this.#link[Symbol.asyncDispose]();
     await this.#settle();

@@ -1,4 +1,4 @@
-import { certificatePem } from "../certs/index.ts";
+import { certificateFacts, certificatePem } from "../certs/index.ts";
 import {
   type Clock,
   concat,
@@ -18,10 +18,13 @@ import { Client } from "./client.ts";
 import { type Destination, GatehouseDialer } from "./dialer.ts";
 import { openHomeIdentity } from "./home-identity.ts";
 import { Link, type ResumptionMode } from "./link.ts";
-import { localGatehouse } from "./local-gatehouse.ts";
+import { localGatehouse, ownerCertificate } from "./local-gatehouse.ts";
 import { pause } from "./pause.ts";
 import { type Remote, Remotes } from "./remotes.ts";
+import { type RenewalOptions, type RenewalParts, renewCertificate } from "./renewal.ts";
+import { Renewals } from "./renewals.ts";
 import { Tickets } from "./tickets.ts";
+import { tlsKeyFor } from "./tls-key.ts";
 
 const REQUESTS_ALPN = "gatehouse/1";
 
@@ -47,6 +50,14 @@ export interface DeviceConnectOptions {
   readonly random?: Random;
   readonly logger?: Logger;
 }
+
+interface Effects {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+type Renew = (options: RenewalOptions) => Promise<Remote>;
 
 /** What a connection to one gatehouse rests on. */
 interface Trust {
@@ -79,13 +90,19 @@ export class Device {
    * certificate after that: a refusal is what the first call fails with. With a ticket of an earlier connection nothing is
    * waited for: then whatever keeps the gatehouse from being reached is what the first call fails with, too.
    *
+   * A certificate that has run out is renewed first, where the gatehouse lets it; one that is past half of its life is
+   * renewed beside the calls.
+   *
    * @throws remote.none, remote.not-found, remote.ambiguous, quic.unreachable, quic.timed-out, quic.wrong-server,
-   * file.damaged
+   * certificate.expired, file.damaged
    */
   async connect(options: DeviceConnectOptions = {}): Promise<Client> {
     const { clock = systemClock, random = systemRandom, logger = silentLogger, signal } = options;
     const { idleMs = LIMITS.idleMs } = options;
-    const { remote, tls } = await this.#destinationOf(await this.#resolve(options.on), idleMs);
+    const known = await this.#resolve(options.on);
+    const renew = this.#renewerOf(known, { clock, random, logger });
+    const isLate = renew !== undefined && known.certificateExpiresAt <= clock.now();
+    const { remote, tls } = await this.#destinationOf(isLate ? await renew({ signal }) : known, idleMs);
     const tickets = this.#ticketsWith({ clock, random, logger });
     const again = () => this.#lookAgain(remote, idleMs);
     const dialer = new GatehouseDialer({ first: { remote, tls }, again, tickets, clock, random, logger });
@@ -93,15 +110,41 @@ export class Device {
     const timeoutMs = Math.min(options.timeoutMs ?? LIMITS.handshakeMs, LIMITS.handshakeMs);
     const link = await Link.open({ dialer, clock, random, resumption }, { timeoutMs, signal });
     const settle = (): Promise<void> => settledSoon(tickets, clock);
-    return new Client({ remote, link, caller: new Caller({ clock, random }), settle });
+    const renewals =
+      renew && new Renewals({ remote, renew: (gone) => renew({ signal: gone }), clock, logger });
+    return new Client({ remote, link, caller: new Caller({ clock, random }), settle, renew, renewals });
+  }
+
+  /** How this device renews its certificate there; its own gatehouse's daemon does that by itself. */
+  #renewerOf(known: Remote, effects: Effects): Renew | undefined {
+    if (known.gatehouseId === this.id) return undefined;
+    const remotes = Remotes.of(this.#home);
+    const parts: RenewalParts = {
+      ...{ ...effects, remotes, identity: this.#identity },
+      keyFor: (certificate) => tlsKeyFor(this.#identity, certificate),
+      addKey: () => this.#identity.addTlsKey(homeLayout(this.#home).identityDir),
+    };
+    return async (options) => {
+      const renewed = await renewCertificate(parts, await remotes.resolve(known.gatehouseId), options);
+      await this.#dropUnusedKeys(remotes);
+      return renewed;
+    };
+  }
+
+  /** Keys that no certificate is for. A renewal that is under way may still need one. */
+  async #dropUnusedKeys(remotes: Remotes): Promise<void> {
+    const layout = homeLayout(this.#home);
+    const [all, own] = await Promise.all([remotes.list(), ownerCertificate(layout)]);
+    const certificates = [...all.map(({ certificate }) => certificate), ...(own === undefined ? [] : [own])];
+    const needed = [
+      ...certificates.map((certificate) => certificateFacts(certificate).spkiSha256),
+      ...all.flatMap(({ renewal }) => (renewal === undefined ? [] : [renewal.spkiSha256])),
+    ];
+    await this.#identity.dropTlsKeysBut(layout.identityDir, needed);
   }
 
   /** One for all connections: the first one's effects are as good as any other's. */
-  #ticketsWith(effects: {
-    readonly clock: Clock;
-    readonly random: Random;
-    readonly logger: Logger;
-  }): Tickets {
+  #ticketsWith(effects: Effects): Tickets {
     this.#tickets ??= new Tickets({ dir: homeLayout(this.#home).ticketsDir, ...effects });
     return this.#tickets;
   }
@@ -131,7 +174,10 @@ export class Device {
     const kept = this.#trust.get(gatehouseId);
     if (kept !== undefined && kept.tls.idleMs === idleMs && isSameTrust(kept, remote)) return kept;
     const tls = await ClientTls.create({
-      identity: { keyPem: this.#identity.tls.privateKeyPem, certificatePem: certificatePem(certificate) },
+      identity: {
+        keyPem: tlsKeyFor(this.#identity, certificate).privateKeyPem,
+        certificatePem: certificatePem(certificate),
+      },
       verification: { kind: "strict", caPem: caCertificates.map(certificatePem).join("") },
       ...{ alpn: REQUESTS_ALPN, idleMs },
     });

@@ -55,7 +55,11 @@ export interface JoinOptions {
   /** What this device is, such as `cli`. */
   readonly kind: string;
   readonly platform: string;
-  /** For everything together, further attempts included. Default `LIMITS.callTimeoutMs`. */
+  /** Take the place of the device that has this name, which is revoked then. Somebody at the gatehouse has to approve it. */
+  readonly replace?: boolean | undefined;
+  /** Somebody at the gatehouse is asked about this device now; the answer takes so many milliseconds at most. */
+  readonly onPending?: ((timeoutMs: number) => void) | undefined;
+  /** For everything together but people's answers, further attempts included. Default `LIMITS.callTimeoutMs`. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly clock?: Clock;
@@ -98,7 +102,7 @@ export async function joinGatehouse(options: JoinOptions): Promise<Joined> {
     certificate,
     certificateRequest,
     signal,
-    endsAtMs: clock.monotonicMs() + (options.timeoutMs ?? LIMITS.callTimeoutMs),
+    time: { endsAtMs: clock.monotonicMs() + (options.timeoutMs ?? LIMITS.callTimeoutMs) },
   };
   for (let attempt = 1; ; attempt += 1) {
     const outcome = await joinOnce(joiner);
@@ -124,8 +128,8 @@ interface Joiner extends JoinOptions, Target {
   readonly identity: DeviceIdentity;
   readonly certificate: Uint8Array;
   readonly certificateRequest: Uint8Array;
-  /** On the monotonic clock. */
-  readonly endsAtMs: number;
+  /** On the monotonic clock; later when somebody is asked. */
+  readonly time: { endsAtMs: number };
 }
 
 type Outcome =
@@ -140,12 +144,18 @@ async function joinOnce(joiner: Joiner): Promise<Outcome> {
     throw new GatehouseError("quic.wrong-server", "the server showed no certificate");
   const initiator = new PairingInitiator({
     ...{ secret, identity, certificate, peerCertificate, certificateRequest },
-    ...{ name, kind, platform, clock, random },
+    ...{ name, kind, platform, clock, random, replace: joiner.replace === true },
   });
   using deadline = withDeadline(joiner);
   try {
-    const { signal } = deadline;
-    const { result, acknowledge } = await joinPairing(quic.connection.openStream(), initiator, { signal });
+    const { signal, prolong } = deadline;
+    const { result, acknowledge } = await joinPairing(quic.connection.openStream(), initiator, {
+      ...{ signal, clock },
+      onPending: (timeoutMs) => {
+        prolong(timeoutMs);
+        joiner.onPending?.(timeoutMs);
+      },
+    });
     const joined = await remember(joiner, result);
     await acknowledge();
     return { kind: "joined", joined };
@@ -184,27 +194,42 @@ async function remember({ home, address, clock, identity }: Joiner, result: Pair
   };
 }
 
+interface Deadline extends Disposable {
+  readonly signal: AbortSignal;
+  /** Somebody is asked: that takes its own time. */
+  prolong(ms: number): void;
+}
+
 /** A gatehouse that hangs in the middle of the exchange must not hang its joiner. */
-function withDeadline(joiner: Joiner): Disposable & { readonly signal: AbortSignal } {
-  const { clock, signal } = joiner;
+function withDeadline(joiner: Joiner): Deadline {
+  const { clock, signal, time } = joiner;
   const controller = new AbortController();
   const cancel = (): void => controller.abort(new GatehouseError("rpc.cancelled", "pairing was cancelled"));
   signal.addEventListener("abort", cancel, { once: true });
   if (signal.aborted) cancel();
-  const timer = clock.setTimer(Math.min(remainingMs(joiner), LIMITS.pairingExchangeMs), () =>
-    controller.abort(new GatehouseError("quic.timed-out", "the gatehouse did not go on with pairing")),
-  );
+  let timer: Disposable | undefined;
+  const arm = (): void => {
+    timer?.[Symbol.dispose]();
+    timer = clock.setTimer(remainingMs(joiner), () =>
+      controller.abort(new GatehouseError("quic.timed-out", "the gatehouse did not go on with pairing")),
+    );
+  };
+  arm();
   return {
     signal: controller.signal,
+    prolong: (ms) => {
+      time.endsAtMs += ms;
+      arm();
+    },
     [Symbol.dispose]: () => {
-      timer[Symbol.dispose]();
+      timer?.[Symbol.dispose]();
       signal.removeEventListener("abort", cancel);
     },
   };
 }
 
-function remainingMs({ clock, endsAtMs }: Joiner): number {
-  return Math.max(1, Math.ceil(endsAtMs - clock.monotonicMs()));
+function remainingMs({ clock, time }: Joiner): number {
+  return Math.max(1, Math.ceil(time.endsAtMs - clock.monotonicMs()));
 }
 
 /** While no window is open the gatehouse does not even offer the pairing protocol. */

@@ -29,6 +29,12 @@ export async function localGatehouse(
   };
 }
 
+/** The certificate of this home's own command line; undefined when no gatehouse was made here. @throws file.damaged */
+export async function ownerCertificate(layout: HomeLayout): Promise<Uint8Array | undefined> {
+  const owner = await readJson(join(layout.identityDir, "owner.json"));
+  return owner && der(owner["certificate"]);
+}
+
 async function readJson(path: string): Promise<Readonly<Record<string, unknown>> | undefined> {
   let bytes: Uint8Array;
   try {

@@ -4,7 +4,14 @@
  */
 import { dirname } from "node:path";
 import { GatehouseError, isGatehouseError, LIMITS, type UnixMs, unixMs } from "../core/index.ts";
-import { checkPrivate, type HomeLayout, homeLayout, readSmallFile, writeAtomic } from "../files/index.ts";
+import {
+  checkPrivate,
+  type HomeLayout,
+  homeLayout,
+  readSmallFile,
+  withUpdateLock,
+  writeAtomic,
+} from "../files/index.ts";
 import { type DeviceId, deviceIdOf, isDeviceId } from "../identity/index.ts";
 import { parseAddress } from "./address.ts";
 import { forgetTickets } from "./tickets.ts";
@@ -26,6 +33,21 @@ export interface Remote {
   readonly role: string;
   readonly pairedAt: UnixMs;
   readonly certificateExpiresAt: UnixMs;
+  /** A renewal that was asked for, and whose answer is not stored yet. */
+  readonly renewal?: RenewalWish | undefined;
+}
+
+/** Kept until the answer is: it is asked for again in the same words, and the gatehouse answers the same. */
+export interface RenewalWish {
+  /** 16 bytes. */
+  readonly requestId: Uint8Array;
+  /** 32 bytes. */
+  readonly nonce: Uint8Array;
+  /** PKCS#10, DER. */
+  readonly certificateRequest: Uint8Array;
+  /** SHA-256 of the SubjectPublicKeyInfo that is to be certified. */
+  readonly spkiSha256: Uint8Array;
+  readonly askedAt: UnixMs;
 }
 
 interface Document {
@@ -78,49 +100,78 @@ export class Remotes {
   }
 
   /** Adds what pairing yielded; the same gatehouse again replaces its entry. Another one of that name gets a suffix. */
-  async add(remote: Remote): Promise<Remote> {
-    const { remotes, default: standard } = await this.#read();
-    const others = remotes.filter(({ gatehouseId }) => gatehouseId !== remote.gatehouseId);
-    if (others.length >= LIMITS.remotes) {
-      throw new GatehouseError("remote.ambiguous", `this home knows ${LIMITS.remotes} gatehouses already`, {
-        hint: "leave one with: gatehouse remote rm NAME",
-      });
-    }
-    const added = { ...remote, name: freeName(remote.name, others) };
-    await this.#write({ remotes: [...others, added], default: standard });
-    return added;
+  add(remote: Remote): Promise<Remote> {
+    return this.#update(({ remotes, default: standard }) => {
+      const others = remotes.filter(({ gatehouseId }) => gatehouseId !== remote.gatehouseId);
+      if (others.length >= LIMITS.remotes) {
+        throw new GatehouseError("remote.ambiguous", `this home knows ${LIMITS.remotes} gatehouses already`, {
+          hint: "leave one with: gatehouse remote rm NAME",
+        });
+      }
+      const added = { ...remote, name: freeName(remote.name, others) };
+      return { document: { remotes: [...others, added], default: standard }, result: added };
+    });
   }
 
-  /** A gatehouse that moved. @throws remote.not-found, usage.bad-argument */
-  async setAddress(on: string, address: string): Promise<Remote> {
-    parseAddress(address);
-    const document = await this.#read();
-    const moved = { ...known(document, on), address };
-    const remotes = document.remotes.map((remote) =>
-      remote.gatehouseId === moved.gatehouseId ? moved : remote,
-    );
-    await this.#write({ ...document, remotes });
-    return moved;
+  /** A gatehouse that moved, or that is to be called otherwise here. @throws remote.not-found, remote.name-taken, usage.bad-argument */
+  async set(
+    on: string,
+    { address, name }: { readonly address?: string; readonly name?: string },
+  ): Promise<Remote> {
+    if (address !== undefined) parseAddress(address);
+    return await this.#update((document) => {
+      const before = known(document, on);
+      const after = { ...before, address: address ?? before.address, name: name ?? before.name };
+      const isTaken = document.remotes.some(
+        (other) => other.name === after.name && other.gatehouseId !== before.gatehouseId,
+      );
+      if (isTaken) {
+        throw new GatehouseError("remote.name-taken", `another gatehouse is called ${after.name} here`, {
+          hint: "choose another name, or rename that one first",
+        });
+      }
+      const standard = document.default === before.name ? after.name : document.default;
+      return { document: { default: standard, remotes: replaced(document, after) }, result: after };
+    });
   }
 
   /** @throws remote.not-found */
-  async setDefault(on: string): Promise<Remote> {
-    const document = await this.#read();
-    const chosen = known(document, on);
-    await this.#write({ ...document, default: chosen.name });
-    return chosen;
+  setDefault(on: string): Promise<Remote> {
+    return this.#update((document) => {
+      const chosen = known(document, on);
+      return { document: { ...document, default: chosen.name }, result: chosen };
+    });
   }
 
   /** Forgets a gatehouse; what it knows of this device is its owner's to revoke. @throws remote.not-found */
   async remove(on: string): Promise<Remote> {
-    const document = await this.#read();
-    const gone = known(document, on);
-    await this.#write({
-      remotes: document.remotes.filter(({ name }) => name !== gone.name),
-      default: document.default === gone.name ? undefined : document.default,
+    const gone = await this.#update((document) => {
+      const result = known(document, on);
+      const remotes = document.remotes.filter(({ name }) => name !== result.name);
+      const standard = document.default === result.name ? undefined : document.default;
+      return { document: { remotes, default: standard }, result };
     });
     await forgetTickets(this.#ticketsDir, gone.gatehouseId);
     return gone;
+  }
+
+  /** What a renewal asks for and yields. Answers the entry as it is then. @throws remote.not-found */
+  change(gatehouseId: DeviceId, change: (remote: Remote) => Remote): Promise<Remote> {
+    return this.#update((document) => {
+      const result = change(known(document, gatehouseId));
+      return { document: { ...document, remotes: replaced(document, result) }, result };
+    });
+  }
+
+  /** Reads, changes and writes with no other process in between. */
+  #update<Result>(
+    change: (document: Document) => { readonly document: Document; readonly result: Result },
+  ): Promise<Result> {
+    return withUpdateLock(`${this.#path}.lock`, async () => {
+      const { document, result } = change(await this.#read());
+      await this.#write(document);
+      return result;
+    });
   }
 
   async #read(): Promise<Document> {
@@ -158,6 +209,10 @@ function known({ remotes }: Document, on: string): Remote {
   });
 }
 
+function replaced({ remotes }: Document, by: Remote): readonly Remote[] {
+  return remotes.map((remote) => (remote.gatehouseId === by.gatehouseId ? by : remote));
+}
+
 function defaultOf({ default: chosen, remotes }: Document): string | undefined {
   const [only, ...more] = remotes;
   return chosen ?? (more.length === 0 ? only?.name : undefined);
@@ -170,9 +225,16 @@ function freeName(wanted: string, others: readonly Remote[]): string {
   return name;
 }
 
-function toJson(remote: Remote) {
+function toJson({ renewal, ...remote }: Remote) {
   return {
     ...remote,
+    renewal: renewal && {
+      requestId: toBase64(renewal.requestId),
+      nonce: toBase64(renewal.nonce),
+      certificateRequest: toBase64(renewal.certificateRequest),
+      spkiSha256: toBase64(renewal.spkiSha256),
+      askedAt: renewal.askedAt,
+    },
     identityKey: toBase64(remote.identityKey),
     certificate: toBase64(remote.certificate),
     caCertificates: remote.caCertificates.map(toBase64),
@@ -216,6 +278,21 @@ function parseRemote(value: unknown): Remote {
     ),
     pairedAt: unixMs(pairedAt),
     certificateExpiresAt: unixMs(certificateExpiresAt),
+    ...(fields["renewal"] === undefined ? {} : { renewal: parseWish(fields["renewal"]) }),
+  };
+}
+
+function parseWish(value: unknown): RenewalWish {
+  const fields = objectOf(value);
+  const bytes = (name: string): Uint8Array => {
+    const field = fields[name];
+    return fromBase64(typeof field === "string" ? field : "");
+  };
+  const { askedAt } = fields;
+  if (typeof askedAt !== "number") throw new RangeError("askedAt is missing");
+  return {
+    ...{ requestId: bytes("requestId"), nonce: bytes("nonce"), askedAt: unixMs(askedAt) },
+    ...{ certificateRequest: bytes("certificateRequest"), spkiSha256: bytes("spkiSha256") },
   };
 }
 

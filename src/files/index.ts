@@ -4,3 +4,4 @@ export { listNames, removeExpendable, takeExpendable, writeExpendable } from "./
 export { type HomeLayout, homeLayout } from "./home-layout.ts";
 export { lockHome } from "./home-lock.ts";
 export { createOnce, readSmallFile, removeFile, writeAtomic } from "./small-files.ts";
+export { withUpdateLock } from "./update-lock.ts";

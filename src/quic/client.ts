@@ -66,7 +66,7 @@ export interface QuicConnectOptions {
   readonly checkPeer?: (handshake: Handshake) => void;
   /** Default `LIMITS.handshakeMs`. */
   readonly timeoutMs?: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;

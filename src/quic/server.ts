@@ -357,6 +357,8 @@ export class QuicServer implements AsyncDisposable {
     const isValidated = originalId !== undefined;
     const entry: Entry = { connection, ids, source, isValidated, deadline, isHalfOpen: true };
     this.#add(entry, [id, header.dcid]);
+    // Long before it is gone: whoever tries again meets what its failure means.
+    void connection.closed.then(() => this.#settle(entry, connection.wasAdmitted ? "done" : "failed"));
     return entry;
   }
 
@@ -422,6 +424,7 @@ export class QuicServer implements AsyncDisposable {
   #settle(entry: Entry, outcome: "done" | "failed"): void {
     if (!entry.isHalfOpen) return;
     entry.isHalfOpen = false;
+    if (outcome === "failed" && entry.connection.hasHeard) this.#counters.failedHandshakes += 1;
     entry.deadline[Symbol.dispose]();
     this.#validation.ledger.ended(entry.source, outcome, entry.isValidated);
   }
@@ -443,7 +446,6 @@ export class QuicServer implements AsyncDisposable {
     const entry = this.#entries.get(connection);
     if (entry === undefined) return;
     const { hasHeard } = connection;
-    if (entry.isHalfOpen && hasHeard && !connection.wasAdmitted) this.#counters.failedHandshakes += 1;
     this.#counters.repeats += connection.repeats;
     this.#counters.pathMoves += connection.paths.moves;
     // Whoever was let in by a ticket and left at once has failed at nothing.

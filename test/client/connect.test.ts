@@ -101,7 +101,7 @@ describe("connecting", () => {
       ...{
         certificate: await selfSignedLeaf(identity, systemClock.now(), systemRandom),
         pairedAt: unixMs(0),
-        certificateExpiresAt: unixMs(0),
+        certificateExpiresAt: unixMs(Date.now() + 86_400_000),
       },
     });
     const called = connect({ home: stranger }).then(async (client) => {

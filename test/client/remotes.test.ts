@@ -69,11 +69,13 @@ describe("the list of gatehouses", () => {
 
   it("moves a gatehouse to another address, and to none that is not one", async () => {
     await remotes.add(remote("home"));
-    expect((await remotes.setAddress("home", "gatehouse.example:7444")).address).toBe(
+    expect((await remotes.set("home", { address: "gatehouse.example:7444" })).address).toBe(
       "gatehouse.example:7444",
     );
     for (const bad of ["", "host", "host:0", "host:65536", "a b:1", "[nonsense]:1", "host:1x"]) {
-      await expect(remotes.setAddress("home", bad)).rejects.toMatchObject({ code: "usage.bad-argument" });
+      await expect(remotes.set("home", { address: bad })).rejects.toMatchObject({
+        code: "usage.bad-argument",
+      });
     }
     expect((await remotes.resolve()).address).toBe("gatehouse.example:7444");
   });

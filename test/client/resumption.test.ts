@@ -108,12 +108,14 @@ describe("coming back", () => {
   });
 
   it("under a certificate that was renewed begins anew", async () => {
-    // Every start of a gatehouse renews the certificate of its home's own command line.
-    await using loft = await homes.serve("loft");
-    const home = homes.home("loft");
+    await homes.pair(hall, "renewer");
+    const home = homes.home("renewer");
     await command(home);
     expect((await command(home)).handshake).toEqual(EARLY);
-    await using _again = await homes.restart("loft", loft);
+    {
+      await using client = await connect({ home });
+      await client.renew();
+    }
     expect((await command(home)).handshake).toEqual(COLD);
     expect((await command(home)).handshake).toEqual(EARLY);
   });
@@ -150,7 +152,7 @@ describe("a first flight that somebody sends again", () => {
     const home = homes.home("watched");
     await command(home);
     await using relay = await UdpRelay.open(door.port);
-    await Remotes.of(home).setAddress("hall", relay.address);
+    await Remotes.of(home).set("hall", { address: relay.address });
     const { accepted = 0 } = hall.earlyData ?? {};
     expect((await command(home)).handshake).toEqual(EARLY);
     expect(hall.earlyData).toMatchObject({ accepted: accepted + 1, replayed: 0 });

@@ -125,7 +125,10 @@ export class ScriptedGatehouse implements AsyncDisposable {
 
   /** Somebody else has said hello, and goes away after a while. */
   occupy(forMs: number): void {
-    const attempt = this.#window.begin("code", { identityKey: new Uint8Array(32), tlsKeyHash: new Uint8Array(32) });
+    const attempt = this.#window.begin("code", {
+      identityKey: new Uint8Array(32),
+      tlsKeyHash: new Uint8Array(32),
+    });
     clock.setTimer(forMs, () => attempt.end());
   }
 

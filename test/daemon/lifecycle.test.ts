@@ -52,7 +52,7 @@ async function pair(daemon: Daemon, name: string, role = "member"): Promise<void
 
 /** One `Ping` from the home `name`, wherever the daemon listens by now. */
 async function pinged(name: string, { ready }: Daemon): Promise<void> {
-  await Remotes.of(home(name)).setAddress("kitchen", ready.quic);
+  await Remotes.of(home(name)).set("kitchen", { address: ready.quic });
   await using device = await connect({ home: home(name) });
   await device.call(METHODS.Health.Ping, {});
 }

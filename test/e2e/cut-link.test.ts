@@ -103,7 +103,7 @@ async function activeDevices({ dir }: Gatehouse): Promise<number> {
 /** The status as the device `name` gets it, at the address where nobody cuts. */
 async function devicesSeenBy({ dir, daemon }: Gatehouse, name: string): Promise<number> {
   const home = join(dir, name);
-  await Remotes.of(home).setAddress("kitchen", daemon.ready.quic);
+  await Remotes.of(home).set("kitchen", { address: daemon.ready.quic });
   await using device = await connect({ home });
   return (await device.call(METHODS.Health.Status, {})).devices;
 }

@@ -1,12 +1,13 @@
 /**
  * Long runs that print figures: `npm run torture -- garbage [SEED]`, `floods [SECONDS [KIND…]]`, `soak [SECONDS [SEED]]`,
- * `guessing [WINDOWS [SEED]]`. A seed makes a run repeatable.
+ * `guessing [WINDOWS [SEED]]`, `calendar`. A seed makes a run repeatable.
  */
 const SUITES: Readonly<Record<string, () => Promise<unknown>>> = {
   garbage: () => import("./garbage.ts"),
   floods: () => import("./floods.ts"),
   soak: () => import("./soak.ts"),
   guessing: () => import("./guessing.ts"),
+  calendar: () => import("./calendar.ts"),
 };
 
 const [name = "garbage"] = process.argv.slice(2);

@@ -166,7 +166,7 @@ export class SoakDevice {
   static async move(home: string, address: string): Promise<void> {
     const [remote] = await Remotes.of(home).list();
     if (remote === undefined) throw new Error("the device is not paired");
-    await Remotes.of(home).setAddress(remote.name, address);
+    await Remotes.of(home).set(remote.name, { address });
   }
 
   /** Visits until the day is over, each time with a connection of its own; some visits end with calls under way. */
