@@ -56,12 +56,14 @@ function codeBlock(code: string | undefined, style: Style): readonly string[] {
   return ["or enter this code, which takes one guess:", "", indent(digits), ""];
 }
 
-/** Redraws what is left of the window each second on a watched terminal; disposing it clears the line. */
-export function showCountdown(output: Output, clock: Clock, expiresAt: number): Disposable {
+/** Redraws `words` and what is left each second on a watched terminal; disposing it clears the line. */
+export function showCountdown(
+  output: Output,
+  { clock, expiresAt, words }: { readonly clock: Clock; readonly expiresAt: number; readonly words: string },
+): Disposable {
   let timer: Disposable | undefined;
   const draw = (): void => {
-    const left = expiresAt - clock.now();
-    output.progress(output.noteStyle.dim(`waiting for a device … the window closes in ${countdown(left)}`));
+    output.progress(output.noteStyle.dim(`${words} ${countdown(expiresAt - clock.now())}`));
     timer = clock.setTimer(1_000, draw);
   };
   if (output.isWatched) draw();

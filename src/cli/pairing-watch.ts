@@ -52,7 +52,7 @@ export async function watchPairing(
       switch (event.kind) {
         case "opened":
           await showOpened(context, event, watch);
-          waiting = showCountdown(context.output, systemClock, event.expiresAt);
+          waiting = countWindow(context, event.expiresAt);
           break;
         case "asked":
           if (watch.operator === undefined || context.output.isJson) showAsked(context, event.joiner);
@@ -78,6 +78,11 @@ export async function watchPairing(
   } finally {
     waiting?.[Symbol.dispose]();
   }
+}
+
+function countWindow({ output }: Context, expiresAt: number): Disposable {
+  const words = "waiting for a device … the window closes in";
+  return showCountdown(output, { clock: systemClock, expiresAt, words });
 }
 
 /** Somebody who can reach this door has guessed, or has watched and mistyped: a person should hear of it. */

@@ -124,6 +124,25 @@ describe("the owner's commands about devices", () => {
     }
   });
 
+  it("leave the renewal of a certificate to its device, which can ask for another key, too", async () => {
+    const serial = async () => (await owner.json(["device", "show", "lamp"]))["certificateSerial"];
+    const serials = [await serial()];
+    for (const words of [[], ["--new-key"]]) {
+      expect(await lamp.install.json(["device", "renew", ...words])).toEqual({
+        gatehouse: "hall",
+        newKey: words.length > 0,
+        certificate: { expiresAt: expect.any(Number) },
+      });
+      expect(await lamp.install.json(["status"])).toMatchObject({ name: "hall" });
+      serials.push(await serial());
+    }
+    expect(new Set(serials).size).toBe(3);
+    expect((await lamp.install.run(["device", "renew"])).stdout.toString()).toMatch(
+      /^renewed the certificate at hall; it expires in \d+ days \(/,
+    );
+    expect(await owner.outcome(["device", "renew"])).toEqual({ exit: 2, code: "usage.bad-argument" });
+  });
+
   it("are the owner's alone", async () => {
     for (const words of [
       ["rename", "lamp", "x"],

@@ -163,7 +163,7 @@ describe("a joiner that waits", () => {
   });
 
   it("keeps the countdown off the line that somebody types on", async () => {
-    using _countdown = showCountdown(output, clock, NOW + 300_000);
+    using _countdown = showCountdown(output, { clock, expiresAt: NOW + 300_000, words: "closes in" });
     questions.ask(joiner("a"));
     await asked(1);
     clock.advance(3_000);

@@ -190,7 +190,7 @@ describe("the countdown", () => {
   it("is redrawn each second on a terminal and leaves nothing behind", () => {
     const { context: here, recorded } = context({ color: false }, true);
     const clock = new ManualClock();
-    const shown = showCountdown(here.output, clock, clock.now() + 65_000);
+    const shown = showCountdown(here.output, { clock, expiresAt: clock.now() + 65_000, words: "closes in" });
     clock.advance(2_500);
     shown[Symbol.dispose]();
     clock.advance(5_000);
@@ -205,7 +205,9 @@ describe("the countdown", () => {
       [{ quiet: true }, true],
     ] as const) {
       const { context: here, recorded } = context(options, isTTY);
-      showCountdown(here.output, new ManualClock(), 4_102_444_800_000)[Symbol.dispose]();
+      showCountdown(here.output, {
+        ...{ clock: new ManualClock(), expiresAt: 4_102_444_800_000, words: "closes in" },
+      })[Symbol.dispose]();
       expect(recorded().stderr).toBe("");
     }
   });

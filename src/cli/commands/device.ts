@@ -6,6 +6,7 @@ import { type RemoteOption, withRemoteOption, withSession } from "../session.ts"
 import { approve } from "./device-approve.ts";
 import { grant, readmit, release, rename, revoke, ungrant } from "./device-changes.ts";
 import { listDevices } from "./device-list.ts";
+import { renew } from "./device-renew.ts";
 
 const STATES = ["active", "quarantined", "held", "revoked"] as const;
 
@@ -50,6 +51,13 @@ export function addDevice(commands: Commands): void {
       .option("--all-held", "every device that waits since a restore")
       .option("--yes", "do not ask on a terminal"),
     release,
+  );
+  commands.bind(
+    add("renew", "renew this device's own certificate now").option(
+      "--new-key",
+      "for a new TLS key, too; the identity stays",
+    ),
+    renew,
   );
 }
 

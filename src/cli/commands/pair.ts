@@ -1,5 +1,6 @@
 import { type Config, parseDuration } from "../../config/index.ts";
 import { GatehouseError, isGatehouseError, LIMITS } from "../../core/index.ts";
+import { ApprovalWait } from "../approval-wait.ts";
 import type { Commands, Context } from "../context.ts";
 import { askLine, canAsk, readLine } from "../input.ts";
 import { asJoiner } from "../joiner.ts";
@@ -147,6 +148,7 @@ function* asPairingEvent({
 
 interface JoinOptions {
   readonly code?: string;
+  readonly replace?: boolean;
 }
 
 async function join(
@@ -155,21 +157,22 @@ async function join(
   options: JoinOptions,
 ): Promise<undefined> {
   const { config, io, output, signal } = context;
+  const { replace = false } = options;
   // A URI holds a secret: it can come by standard input, where other users do not see it.
   const target = given === "-" ? await readLine(context) : given;
   const code = /^gatehouse:/i.test(target) ? undefined : await readCode(context, options.code);
-  const { joinGatehouse } = await import("../../client/index.ts");
+  if (replace)
+    output.note("asks for the place of the device of this name: somebody approves, and that one is revoked");
+  const { joinGatehouse } = await loadClient();
   const { home, timeoutMs } = config;
+  using wait = new ApprovalWait(context);
   const joined = await joinGatehouse({
-    ...{
-      home,
-      target,
-      name: deviceName(config),
-      kind: "cli" as const,
-      platform: io.platform,
-      signal,
-      timeoutMs,
+    ...{ home, target, kind: "cli", platform: io.platform, signal, timeoutMs, replace },
+    name: (id) => {
+      wait.deviceId = id;
+      return deviceName(config, id);
     },
+    onPending: (pendingMs) => wait.show(pendingMs),
     ...(code === undefined ? {} : { code }),
   });
   const { gatehouse, device, certificate } = joined;
@@ -183,9 +186,14 @@ async function join(
   });
 }
 
+/** Apart from its caller: TypeScript 6.0 leaves `.ts` in a dynamic import beside a `using`. */
+function loadClient() {
+  return import("../../client/index.ts");
+}
+
 /** Two installs of one machine have one host name: what nobody chose is made unique by the device's id. */
-function deviceName({ name, isNameGiven }: Config): string | ((id: string) => string) {
-  return isNameGiven ? name : (id) => `${name}-${id.slice(0, 4)}`;
+function deviceName({ name, isNameGiven }: Config, id: string): string {
+  return isNameGiven ? name : `${name}-${id.slice(0, 4)}`;
 }
 
 async function readCode(context: Context, given: string | undefined): Promise<string> {

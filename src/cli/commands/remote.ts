@@ -13,8 +13,9 @@ export function addRemote({ program, bind }: Commands): void {
   bind(
     remote
       .command("set <name> [address]")
-      .description("change where a gatehouse is dialled")
-      .option("--address <host:port>", "where it is dialled from now on"),
+      .description("change where a gatehouse is dialled, or what it is called here")
+      .option("--address <host:port>", "where it is dialled from now on")
+      .option("--name <name>", "what it is called here from now on"),
     set,
   );
   bind(remote.command("default <name>").description("choose the one to ask when --on is not given"), choose);
@@ -60,6 +61,7 @@ function shown(remote: Remote & { readonly isDefault: boolean }) {
 
 interface SetOptions {
   readonly address?: string;
+  readonly name?: string;
 }
 
 async function set(
@@ -68,15 +70,14 @@ async function set(
   options: SetOptions,
 ): Promise<undefined> {
   const text = options.address ?? positional;
-  if (text === undefined) {
-    throw new GatehouseError("usage.bad-argument", "remote set needs an address", {
-      hint: "for example --address 192.0.2.7:7443",
+  if (text === undefined && options.name === undefined) {
+    throw new GatehouseError("usage.bad-argument", "remote set needs something to change", {
+      hint: "for example --address 192.0.2.7:7443, or --name office",
     });
   }
-  const remote = await (await openRemotes(context)).setAddress(
-    on,
-    formatListenAddress(parseListenAddress(text)),
-  );
+  const address = text === undefined ? {} : { address: formatListenAddress(parseListenAddress(text)) };
+  const renamed = options.name === undefined ? {} : { name: options.name };
+  const remote = await (await openRemotes(context)).set(on, { ...address, ...renamed });
   context.output.done(
     { remote: { name: remote.name, address: remote.address } },
     () => `${printable(remote.name)} is dialled at ${remote.address}`,
