@@ -130,7 +130,9 @@ async function mayReleaseAll(
   if (yes === true || held.length === 0 || !canAsk(context)) return true;
   const { output } = context;
   output.note(deviceTable(held, { nowMs: Date.now(), style: output.noteStyle }));
-  output.note("A device that was revoked after the copy was made is among them: revoke it again instead.");
+  output.note(
+    "Whoever was revoked after the copy was made is among them: revoke such a device again instead.",
+  );
   if (await confirm(context, `Release ${plural(held.length, "device")}?`)) return true;
   output.note("nothing was released");
   return false;
