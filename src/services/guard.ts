@@ -268,13 +268,14 @@ class GrantedCall implements Granted {
     const facts = context.peer.facts();
     if (facts === undefined)
       return new GatehouseError("device.revoked", "this device is not welcome any more");
-    return decide(options, context, facts, this.subject).kind === "allow" ? undefined : this.denial();
+    const decision = decide(options, context, facts, this.subject);
+    return decision.kind === "allow" ? undefined : this.denial(decision);
   }
 
-  denial(): GatehouseError<"authz.denied"> {
+  denial(decision = this.#decision): GatehouseError<"authz.denied"> {
     const reason = this.#parts.isAboutDevice
       ? "no policy permits this for such a device"
-      : this.#decision.reason;
+      : decision.reason;
     return new GatehouseError("authz.denied", reason, {
       hint: "ask the gatehouse's owner for a role or policy that permits it",
     });
