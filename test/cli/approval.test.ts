@@ -114,6 +114,27 @@ describe("pairing with approval", () => {
     expect((await joining).exitCode).toBe(0);
   });
 
+  it.each([
+    ["y", 0, /paired.* tv-y as member/],
+    ["", 10, /was refused, and the window is closed/],
+  ])("asks at the terminal where the window was opened: %j ends it with %i", async (line, exitCode, last) => {
+    const keyboard = new PassThrough();
+    const argv = ["pair", "open", "--require-approval", "--no-color", "--home", owner.home];
+    const { io, recorded } = createIo(argv, { isTTY: true, stdin: keyboard });
+    const opening = run(io);
+    await vi.waitUntil(() => /--code \d{6}/.test(recorded().stdout), 20_000);
+    const code = /--code (\d{6})/.exec(recorded().stdout)?.[1] ?? "";
+    const device = resources.use(await Install.create());
+    const join = ["pair", "join", daemon.address, "--code", code, "--name", `tv-${line}`, "--json"];
+    const joining = device.outcome(join);
+    await vi.waitUntil(() => recorded().stderr.endsWith("Let it in? [y/N] "), 20_000);
+    keyboard.write(`${line}\n`);
+    expect([await opening, (await joining).exit]).toEqual([exitCode, exitCode]);
+    const { stdout, stderr } = recorded();
+    expect(`${stdout}\n${stderr}`).toMatch(last);
+    expect(stderr).not.toContain("closed the connection");
+  });
+
   it("has nobody to refuse when nobody is named", async () => {
     expect(await owner.outcome(["device", "approve", "--deny"])).toEqual({
       exit: 2,
