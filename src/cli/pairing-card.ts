@@ -7,7 +7,7 @@ import { countdown, roughDuration } from "./words.ts";
 
 /** An open pairing window, as the daemon told it. */
 export interface OpenWindow {
-  /** Six digits; none while code pairing is paused after too many wrong ones. */
+  /** Six digits; none in a window by URI only. */
   readonly code: string | undefined;
   readonly uri: string;
   /** Unix milliseconds. */
@@ -51,7 +51,7 @@ export async function pairingCard({
 }
 
 function codeBlock(code: string | undefined, style: Style): readonly string[] {
-  if (code === undefined) return ["There is no code: too many wrong ones were tried lately.", ""];
+  if (code === undefined) return ["There is no code: this window opens by its URI alone.", ""];
   const digits = style.isColored ? style.bold(bigDigits(code)) : `${code.slice(0, 3)} ${code.slice(3)}`;
   return ["or enter this code, which takes one guess:", "", indent(digits), ""];
 }
