@@ -1,6 +1,7 @@
-import { GatehouseError, type UnixMs } from "../core/index.ts";
-import type { MethodDefinition } from "../gen/index.ts";
+import { type Clock, GatehouseError, type UnixMs } from "../core/index.ts";
+import { METHODS, type MethodDefinition } from "../gen/index.ts";
 import type { Caller, CallOptions } from "../rpc/index.ts";
+import { askedNow, isSkewed, skewSince } from "./clock-skew.ts";
 import type { HandshakeFacts } from "./lane.ts";
 import type { Link } from "./link.ts";
 import type { Remote } from "./remotes.ts";
@@ -13,9 +14,21 @@ export interface ClientParts {
   /** Waits for what connections have left to be stored; bounded. */
   readonly settle: () => Promise<void>;
   /** Undefined for this home's own gatehouse, which renews by itself. */
-  readonly renew: ((options: RenewalOptions) => Promise<Remote>) | undefined;
-  readonly renewals: AsyncDisposable | undefined;
+  readonly keeper: CertificateKeeper | undefined;
+  readonly clock: Clock;
 }
+
+/** What keeps this device's certificate good. */
+export interface CertificateKeeper {
+  readonly renew: (options: RenewalOptions) => Promise<Remote>;
+  /** By themselves. */
+  readonly renewals: AsyncDisposable;
+  /** The gatehouse's clock is so many milliseconds ahead of ours. Never rejects. */
+  readonly heardClock: (skewMs: number) => Promise<void>;
+}
+
+/** What a gatehouse's clock has to have moved, against ours, to be written down again. */
+const SKEW_GRAIN_MS = 60_000;
 
 /**
  * One gatehouse, to make any number of calls on. It holds a connection, and makes another one when the gatehouse asks for
@@ -27,13 +40,16 @@ export class Client implements AsyncDisposable {
   readonly #link: Link;
   readonly #caller: Caller;
   readonly #settle: () => Promise<void>;
-  readonly #renew: ClientParts["renew"];
-  readonly #renewals: AsyncDisposable | undefined;
+  readonly #keeper: CertificateKeeper | undefined;
+  readonly #clock: Clock;
+  #skewMs: number | undefined;
+  #isSkewStored: Promise<void> | undefined;
 
-  constructor({ remote, link, caller, settle, renew, renewals }: ClientParts) {
+  constructor({ remote, link, caller, settle, keeper, clock }: ClientParts) {
     this.remote = remote;
-    this.#renew = renew;
-    this.#renewals = renewals;
+    this.#skewMs = remote.lastSkewMs;
+    this.#keeper = keeper;
+    this.#clock = clock;
     this.#link = link;
     this.#caller = caller;
     this.#settle = settle;
@@ -55,6 +71,14 @@ export class Client implements AsyncDisposable {
   }
 
   /**
+   * How far the gatehouse's clock is ahead of this machine's, milliseconds, as `Health/Status` or a renewal last showed; exact
+   * to half a round trip. Undefined until one of them has. Up to `LIMITS.certificateBackdateMs` nothing depends on it.
+   */
+  get clockSkewMs(): number | undefined {
+    return this.#skewMs;
+  }
+
+  /**
    * One request, one response. A call that a lost connection took along is sent again on the next one, under the same
    * request id and within its time: it has no side effects, or the gatehouse knows the id and does nothing twice.
    *
@@ -68,7 +92,8 @@ export class Client implements AsyncDisposable {
   ): Promise<Response> {
     const { openSoonest, openAfterHandshake, mayRepeat } = this.#link;
     const open = method.hasNoSideEffects ? openSoonest : openAfterHandshake;
-    return this.#caller.unary(open, method, request, options, mayRepeat);
+    const answer = this.#caller.unary(open, method, request, options, mayRepeat);
+    return method.path === METHODS.Health.Status.path ? this.#hearClock(answer) : answer;
   }
 
   /** One request, a stream of responses. Leaving the loop cancels the call. It ends with its connection. */
@@ -95,7 +120,7 @@ export class Client implements AsyncDisposable {
    * @throws usage.bad-argument at this home's own gatehouse; certificate.*, device.*, quic.*, rpc.*
    */
   async renew(options: RenewalOptions = {}): Promise<{ readonly expiresAt: UnixMs }> {
-    if (this.#renew === undefined) {
+    if (this.#keeper === undefined) {
       throw new GatehouseError(
         "usage.bad-argument",
         "a gatehouse renews its own command line's certificate",
@@ -104,14 +129,36 @@ export class Client implements AsyncDisposable {
         },
       );
     }
-    const { certificateExpiresAt } = await this.#renew(options);
+    const { certificateExpiresAt, lastSkewMs } = await this.#keeper.renew(options);
+    this.#skewMs = lastSkewMs ?? this.#skewMs;
     return { expiresAt: certificateExpiresAt };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#renewals?.[Symbol.asyncDispose]();
+    await this.#keeper?.renewals[Symbol.asyncDispose]();
     this.#caller[Symbol.dispose]();
     await this.#link[Symbol.asyncDispose]();
     await this.#settle();
+    await this.#isSkewStored;
   }
+
+  async #hearClock<Response>(answer: Promise<Response>): Promise<Response> {
+    const asked = askedNow(this.#clock);
+    const response = await answer;
+    const theirNow = nowOf(response);
+    if (theirNow === undefined) return response;
+    const skewMs = skewSince(asked, this.#clock, theirNow);
+    const isNews = isSkewed(skewMs) || isSkewed(this.#skewMs);
+    if (isNews && Math.abs(skewMs - (this.#skewMs ?? 0)) >= SKEW_GRAIN_MS)
+      this.#isSkewStored = this.#keeper?.heardClock(skewMs);
+    this.#skewMs = skewMs;
+    return response;
+  }
+}
+
+/** Of a status; older gatehouses leave it out. */
+function nowOf(response: unknown): number | undefined {
+  if (typeof response !== "object" || response === null || !("now" in response)) return undefined;
+  const { now } = response;
+  return typeof now === "number" && now > 0 ? now : undefined;
 }

@@ -1,4 +1,4 @@
-import { certificateFacts, certificatePem } from "../certs/index.ts";
+import { certificatePem } from "../certs/index.ts";
 import {
   type Clock,
   concat,
@@ -11,18 +11,26 @@ import {
   systemRandom,
 } from "../core/index.ts";
 import { homeLayout } from "../files/index.ts";
-import type { DeviceId, DeviceIdentity } from "../identity/index.ts";
+import type { DeviceId, DeviceIdentity, TlsIdentity } from "../identity/index.ts";
 import { ClientTls } from "../quic/index.ts";
 import { Caller } from "../rpc/index.ts";
 import { Client } from "./client.ts";
 import { type Destination, GatehouseDialer } from "./dialer.ts";
 import { openHomeIdentity } from "./home-identity.ts";
 import { Link, type ResumptionMode } from "./link.ts";
-import { localGatehouse, ownerCertificate } from "./local-gatehouse.ts";
+import { localGatehouse } from "./local-gatehouse.ts";
 import { pause } from "./pause.ts";
 import { type Remote, Remotes } from "./remotes.ts";
-import { type RenewalOptions, type RenewalParts, renewCertificate } from "./renewal.ts";
+import {
+  hasRunOut,
+  type RenewalOptions,
+  type RenewalParts,
+  renewalTime,
+  renewCertificate,
+  useCertificate,
+} from "./renewal.ts";
 import { Renewals } from "./renewals.ts";
+import { dropSpareKeys } from "./spare-keys.ts";
 import { Tickets } from "./tickets.ts";
 import { tlsKeyFor } from "./tls-key.ts";
 
@@ -57,7 +65,13 @@ interface Effects {
   readonly logger: Logger;
 }
 
-type Renew = (options: RenewalOptions) => Promise<Remote>;
+/** How this device renews its certificate at one gatehouse. */
+interface Renewer {
+  readonly parts: RenewalParts;
+  /** What is stored of it now. */
+  readonly current: () => Promise<Remote>;
+  readonly renew: (options: RenewalOptions) => Promise<Remote>;
+}
 
 /** What a connection to one gatehouse rests on. */
 interface Trust {
@@ -70,7 +84,7 @@ interface Trust {
 export class Device {
   readonly id: DeviceId;
   readonly #home: string;
-  readonly #identity: DeviceIdentity;
+  #identity: DeviceIdentity;
   readonly #trust = new Map<DeviceId, Trust>();
   #tickets: Tickets | undefined;
 
@@ -100,47 +114,94 @@ export class Device {
     const { clock = systemClock, random = systemRandom, logger = silentLogger, signal } = options;
     const { idleMs = LIMITS.idleMs } = options;
     const known = await this.#resolve(options.on);
-    const renew = this.#renewerOf(known, { clock, random, logger });
-    const isLate = renew !== undefined && known.certificateExpiresAt <= clock.now();
-    const { remote, tls } = await this.#destinationOf(isLate ? await renew({ signal }) : known, idleMs);
+    const timeoutMs = Math.min(options.timeoutMs ?? LIMITS.handshakeMs, LIMITS.handshakeMs);
+    const renewer = this.#renewerOf(known, { clock, random, logger });
+    const isLate = renewer !== undefined && hasRunOut(known, clock);
+    const fresh = isLate ? await renewer.renew({ signal, timeoutMs }) : known;
+    const { remote, tls } = await this.#destinationOf(fresh, idleMs);
     const tickets = this.#ticketsWith({ clock, random, logger });
     const again = () => this.#lookAgain(remote, idleMs);
-    const dialer = new GatehouseDialer({ first: { remote, tls }, again, tickets, clock, random, logger });
+    const dialer = new GatehouseDialer({
+      ...{ first: { remote, tls }, again, tickets, clock, random, logger },
+      renew: renewer && (() => renewer.renew({})),
+    });
     const { resumption = "early" } = options;
-    const timeoutMs = Math.min(options.timeoutMs ?? LIMITS.handshakeMs, LIMITS.handshakeMs);
     const link = await Link.open({ dialer, clock, random, resumption }, { timeoutMs, signal });
     const settle = (): Promise<void> => settledSoon(tickets, clock);
-    const renewals =
-      renew && new Renewals({ remote, renew: (gone) => renew({ signal: gone }), clock, logger });
-    return new Client({ remote, link, caller: new Caller({ clock, random }), settle, renew, renewals });
+    const parts = { remote, link, caller: new Caller({ clock, random }), settle, clock };
+    if (renewer === undefined) return new Client({ ...parts, keeper: undefined });
+    const { renew, current } = renewer;
+    const renewals = new Renewals({
+      ...{ remote, clock, random, logger },
+      renew: async (gone) => {
+        const stored = await current();
+        return clock.now() < renewalTime(stored.certificate) ? stored : await renew({ signal: gone });
+      },
+    });
+    const heardClock = (lastSkewMs: number) => this.#rememberSkew(remote, lastSkewMs);
+    return new Client({ ...parts, keeper: { renew, renewals, heardClock } });
   }
 
-  /** How this device renews its certificate there; its own gatehouse's daemon does that by itself. */
-  #renewerOf(known: Remote, effects: Effects): Renew | undefined {
-    if (known.gatehouseId === this.id) return undefined;
+  /** Undefined for its own gatehouse, whose daemon does that by itself. */
+  #renewerOf({ gatehouseId }: Remote, effects: Effects): Renewer | undefined {
+    if (gatehouseId === this.id) return undefined;
     const remotes = Remotes.of(this.#home);
     const parts: RenewalParts = {
       ...{ ...effects, remotes, identity: this.#identity },
-      keyFor: (certificate) => tlsKeyFor(this.#identity, certificate),
+      keyFor: (certificate) => this.#keyFor(certificate),
       addKey: () => this.#identity.addTlsKey(homeLayout(this.#home).identityDir),
     };
-    return async (options) => {
-      const renewed = await renewCertificate(parts, await remotes.resolve(known.gatehouseId), options);
-      await this.#dropUnusedKeys(remotes);
+    const current = (): Promise<Remote> => remotes.resolve(gatehouseId);
+    const renew = async (options: RenewalOptions): Promise<Remote> => {
+      const before = await current();
+      const renewed = await renewCertificate(parts, before, options);
+      await this.#settleKeys(parts, { before, renewed, options });
       return renewed;
     };
+    return { parts, current, renew };
   }
 
-  /** Keys that no certificate is for. A renewal that is under way may still need one. */
-  async #dropUnusedKeys(remotes: Remotes): Promise<void> {
-    const layout = homeLayout(this.#home);
-    const [all, own] = await Promise.all([remotes.list(), ownerCertificate(layout)]);
-    const certificates = [...all.map(({ certificate }) => certificate), ...(own === undefined ? [] : [own])];
-    const needed = [
-      ...certificates.map((certificate) => certificateFacts(certificate).spkiSha256),
-      ...all.flatMap(({ renewal }) => (renewal === undefined ? [] : [renewal.spkiSha256])),
-    ];
-    await this.#identity.dropTlsKeysBut(layout.identityDir, needed);
+  /**
+   * Drops keys that have been replaced, once the gatehouse has seen the one in use: it has, if that is the one that asked.
+   * A renewal that did its work does not fail for what is left over.
+   */
+  async #settleKeys(
+    parts: RenewalParts,
+    {
+      before,
+      renewed,
+      options,
+    }: { readonly before: Remote; readonly renewed: Remote; readonly options: RenewalOptions },
+  ): Promise<void> {
+    try {
+      const [old, current] = await Promise.all([
+        this.#keyFor(before.certificate),
+        this.#keyFor(renewed.certificate),
+      ]);
+      if (!equalBytes(old.spkiSha256, current.spkiSha256)) {
+        await useCertificate(parts, renewed, { signal: options.signal, timeoutMs: options.timeoutMs });
+      }
+      await dropSpareKeys(homeLayout(this.#home), this.#identity, await parts.remotes.list());
+    } catch (failure) {
+      parts.logger.info("old-tls-key-kept", {
+        error: failure instanceof Error ? failure.message : "unknown",
+      });
+    }
+  }
+
+  #keyFor(certificate: Uint8Array): Promise<TlsIdentity> {
+    return tlsKeyFor(this.#identity, certificate, async () => {
+      const reopened = await openHomeIdentity(homeLayout(this.#home));
+      if (reopened.id === this.id) this.#identity = reopened;
+      return this.#identity;
+    });
+  }
+
+  /** For the words of later failures: nobody waits for it, and nobody is told when it cannot be kept. */
+  async #rememberSkew({ gatehouseId }: Remote, lastSkewMs: number): Promise<void> {
+    await Remotes.of(this.#home)
+      .change(gatehouseId, (current) => ({ ...current, lastSkewMs }))
+      .catch(() => undefined);
   }
 
   /** One for all connections: the first one's effects are as good as any other's. */
@@ -175,7 +236,7 @@ export class Device {
     if (kept !== undefined && kept.tls.idleMs === idleMs && isSameTrust(kept, remote)) return kept;
     const tls = await ClientTls.create({
       identity: {
-        keyPem: tlsKeyFor(this.#identity, certificate).privateKeyPem,
+        keyPem: (await this.#keyFor(certificate)).privateKeyPem,
         certificatePem: certificatePem(certificate),
       },
       verification: { kind: "strict", caPem: caCertificates.map(certificatePem).join("") },

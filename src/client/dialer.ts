@@ -1,7 +1,15 @@
 import { gatehouseHost, inspectLeaf } from "../certs/index.ts";
-import type { Clock, Logger, Random } from "../core/index.ts";
+import {
+  type Clock,
+  equalBytes,
+  type GatehouseError,
+  isGatehouseError,
+  type Logger,
+  type Random,
+} from "../core/index.ts";
 import { type ClientTls, connectQuic, type QuicClientConnection } from "../quic/index.ts";
 import { parseAddress } from "./address.ts";
+import { withClockHint } from "./clock-skew.ts";
 import type { Dialer, DialOptions } from "./lane.ts";
 import type { Remote } from "./remotes.ts";
 import type { Resumption, Tickets } from "./tickets.ts";
@@ -16,6 +24,8 @@ export interface GatehouseDialerParts {
   readonly first: Destination;
   /** The same gatehouse as this home knows it now. @throws GatehouseError when it does not any more */
   readonly again: () => Promise<Destination>;
+  /** For a certificate that the gatehouse says has run out; undefined where there is nothing to do. @throws GatehouseError */
+  readonly renew: (() => Promise<unknown>) | undefined;
   readonly tickets: Tickets;
   readonly clock: Clock;
   readonly random: Random;
@@ -27,6 +37,9 @@ export class GatehouseDialer implements Dialer {
   readonly #parts: GatehouseDialerParts;
   #destination: Destination;
   #isFirst = true;
+  /** The certificate that the gatehouse said has run out. */
+  #refused: Uint8Array | undefined;
+  #isRenewalDue = false;
 
   constructor(parts: GatehouseDialerParts) {
     this.#parts = parts;
@@ -34,7 +47,11 @@ export class GatehouseDialer implements Dialer {
   }
 
   async resumption(wanted: "ticket" | "no-ticket"): Promise<Resumption> {
-    const { tickets } = this.#parts;
+    const { tickets, renew } = this.#parts;
+    if (this.#isRenewalDue) {
+      this.#isRenewalDue = false;
+      await renew?.();
+    }
     if (!this.#isFirst) this.#destination = await this.#parts.again();
     this.#isFirst = false;
     const { remote } = this.#destination;
@@ -42,7 +59,26 @@ export class GatehouseDialer implements Dialer {
     return { session: undefined, rttMs: tickets.rttMs(remote.gatehouseId) };
   }
 
-  async dial({ resumption, timeoutMs, signal, onMoveOn }: DialOptions): Promise<QuicClientConnection> {
+  /** Once for each certificate. */
+  mends(failure: GatehouseError): boolean {
+    const { certificate } = this.#destination.remote;
+    if (this.#parts.renew === undefined || !isGatehouseError(failure, "certificate.expired")) return false;
+    if (this.#refused !== undefined && equalBytes(this.#refused, certificate)) return this.#isRenewalDue;
+    this.#refused = certificate;
+    this.#isRenewalDue = true;
+    return true;
+  }
+
+  async dial(options: DialOptions): Promise<QuicClientConnection> {
+    const { name, lastSkewMs } = this.#destination.remote;
+    try {
+      return await this.#dial(options);
+    } catch (failure) {
+      throw withClockHint(failure, name, lastSkewMs);
+    }
+  }
+
+  async #dial({ resumption, timeoutMs, signal, onMoveOn }: DialOptions): Promise<QuicClientConnection> {
     const { tickets, clock, random, logger } = this.#parts;
     const { remote, tls } = this.#destination;
     const { gatehouseId, caCertificates } = remote;

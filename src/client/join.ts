@@ -31,6 +31,7 @@ import {
 } from "../pairing/index.ts";
 import { ClientTls, connectQuic, type QuicClientConnection } from "../quic/index.ts";
 import { parseAddress } from "./address.ts";
+import { homeKeys } from "./home-identity.ts";
 import { pause } from "./pause.ts";
 import { type Remote, Remotes } from "./remotes.ts";
 
@@ -87,7 +88,8 @@ export async function joinGatehouse(options: JoinOptions): Promise<Joined> {
   const target = parseTarget(options);
   const layout = homeLayout(options.home);
   await ensurePrivateDir(layout.root);
-  const identity = await DeviceIdentity.openOrCreate(layout.identityDir, { random });
+  const keys = await homeKeys(layout);
+  const identity = await DeviceIdentity.openOrCreate(layout.identityDir, { random, keys });
   const certificate = await selfSignedLeaf(identity, clock.now(), random);
   const certificateRequest = await createTlsRequest(identity);
   const signal = options.signal ?? new AbortController().signal;
@@ -197,7 +199,7 @@ async function remember({ home, address, clock, identity }: Joiner, result: Pair
 interface Deadline extends Disposable {
   readonly signal: AbortSignal;
   /** Somebody is asked: that takes its own time. */
-  prolong(ms: number): void;
+  readonly prolong: (ms: number) => void;
 }
 
 /** A gatehouse that hangs in the middle of the exchange must not hang its joiner. */

@@ -44,6 +44,11 @@ export interface Dialer {
   resumption(wanted: "ticket" | "no-ticket"): Promise<Resumption>;
   /** Resolves when the connection can be used. @throws GatehouseError */
   dial(options: DialOptions): Promise<Dialled>;
+  /**
+   * The gatehouse, once it was checked, has ended a connection with `failure`. Answers whether something will be done
+   * about that before the next connection, which calls may then wait for.
+   */
+  mends(failure: GatehouseError): boolean;
 }
 
 /** How the connection came to be. */

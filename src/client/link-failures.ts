@@ -5,7 +5,12 @@ import { type ErrorCode, GatehouseError } from "../core/index.ts";
 const LOST = new Set<ErrorCode>(["quic.closed", "quic.timed-out", "rpc.draining"]);
 
 /** What a resumed handshake may fail with though one with certificates would do, or would say better why not. */
-const UNSURE = new Set<ErrorCode>(["quic.closed", "quic.wrong-server", "quic.not-admitted"]);
+const UNSURE = new Set<ErrorCode>([
+  "quic.closed",
+  "quic.wrong-server",
+  "quic.not-admitted",
+  "certificate.expired",
+]);
 
 export function isLost({ code }: GatehouseError): boolean {
   return LOST.has(code);

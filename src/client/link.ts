@@ -121,6 +121,7 @@ export class Link implements AsyncDisposable {
       return wasEarly;
     }
     if (!lane.isReady) return this.#givesUpOn(lane, failure);
+    if (this.#options.dialer.mends(failure)) return true;
     if (failure.code === "rpc.draining") {
       this.#leave(lane);
       return call.attempts < DRAINED_ATTEMPTS_MAX;
@@ -265,7 +266,10 @@ export class Link implements AsyncDisposable {
 
   #watch(lane: Lane): void {
     this.#lanes.add(lane);
-    void lane.connection.closed.then(() => this.#drop(lane));
+    void lane.connection.closed.then((failure) => {
+      if (lane.isReady) this.#options.dialer.mends(failure);
+      this.#drop(lane);
+    });
     lane.ready.then(
       () => this.#opened(lane),
       () => {

@@ -3,7 +3,7 @@
  * `identity/`. Changed by atomic rename, so that commands may run beside each other.
  */
 import { dirname } from "node:path";
-import { GatehouseError, isGatehouseError, LIMITS, type UnixMs, unixMs } from "../core/index.ts";
+import { GatehouseError, isGatehouseError, LIMITS, type UnixMs, unixMs, utf8 } from "../core/index.ts";
 import {
   checkPrivate,
   type HomeLayout,
@@ -14,6 +14,8 @@ import {
 } from "../files/index.ts";
 import { type DeviceId, deviceIdOf, isDeviceId } from "../identity/index.ts";
 import { parseAddress } from "./address.ts";
+import { openHomeIdentity } from "./home-identity.ts";
+import { dropSpareKeys } from "./spare-keys.ts";
 import { forgetTickets } from "./tickets.ts";
 
 export interface Remote {
@@ -33,6 +35,8 @@ export interface Remote {
   readonly role: string;
   readonly pairedAt: UnixMs;
   readonly certificateExpiresAt: UnixMs;
+  /** The gatehouse's clock less this machine's, milliseconds, when it was last heard. */
+  readonly lastSkewMs?: number | undefined;
   /** A renewal that was asked for, and whose answer is not stored yet. */
   readonly renewal?: RenewalWish | undefined;
 }
@@ -50,6 +54,9 @@ export interface RenewalWish {
   readonly askedAt: UnixMs;
 }
 
+/** No control, format or unassigned characters, no line or paragraph separators. */
+const NAME = /^(?!\s)[^\p{C}\p{Zl}\p{Zp}]+(?<!\s)$/u;
+
 interface Document {
   readonly default: string | undefined;
   readonly remotes: readonly Remote[];
@@ -57,11 +64,11 @@ interface Document {
 
 export class Remotes {
   readonly #path: string;
-  readonly #ticketsDir: string;
+  readonly #layout: HomeLayout;
 
-  private constructor({ remotesFile, ticketsDir }: HomeLayout) {
-    this.#path = remotesFile;
-    this.#ticketsDir = ticketsDir;
+  private constructor(layout: HomeLayout) {
+    this.#path = layout.remotesFile;
+    this.#layout = layout;
   }
 
   /** Of the install at `home`. Reads nothing yet. */
@@ -119,6 +126,7 @@ export class Remotes {
     { address, name }: { readonly address?: string; readonly name?: string },
   ): Promise<Remote> {
     if (address !== undefined) parseAddress(address);
+    if (name !== undefined) checkName(name);
     return await this.#update((document) => {
       const before = known(document, on);
       const after = { ...before, address: address ?? before.address, name: name ?? before.name };
@@ -143,7 +151,10 @@ export class Remotes {
     });
   }
 
-  /** Forgets a gatehouse; what it knows of this device is its owner's to revoke. @throws remote.not-found */
+  /**
+   * Forgets a gatehouse, its tickets, and the TLS key that was for it alone; what it knows of this device is its owner's to
+   * revoke. @throws remote.not-found
+   */
   async remove(on: string): Promise<Remote> {
     const gone = await this.#update((document) => {
       const result = known(document, on);
@@ -151,7 +162,8 @@ export class Remotes {
       const standard = document.default === result.name ? undefined : document.default;
       return { document: { remotes, default: standard }, result };
     });
-    await forgetTickets(this.#ticketsDir, gone.gatehouseId);
+    await forgetTickets(this.#layout.ticketsDir, gone.gatehouseId);
+    await this.#dropSpareKeys();
     return gone;
   }
 
@@ -172,6 +184,16 @@ export class Remotes {
       await this.#write(document);
       return result;
     });
+  }
+
+  /** A key too many harms nobody, and an identity that does not open is for others to say. */
+  async #dropSpareKeys(): Promise<void> {
+    try {
+      const identity = await openHomeIdentity(this.#layout);
+      await dropSpareKeys(this.#layout, identity, (await this.#read()).remotes);
+    } catch {
+      // The gatehouse is forgotten in any case.
+    }
   }
 
   async #read(): Promise<Document> {
@@ -207,6 +229,19 @@ function known({ remotes }: Document, on: string): Remote {
   throw new GatehouseError("remote.not-found", `this home knows no gatehouse called ${JSON.stringify(on)}`, {
     hint: "list them with: gatehouse remote ls",
   });
+}
+
+/** What one is called is typed, and printed; ids name gatehouses already. @throws usage.bad-argument */
+function checkName(name: string): void {
+  const isFit = NAME.test(name) && utf8(name).length <= LIMITS.deviceNameBytes && !isDeviceId(name);
+  if (isFit) return;
+  throw new GatehouseError(
+    "usage.bad-argument",
+    `not a name for a gatehouse: ${JSON.stringify(name.slice(0, 80))}`,
+    {
+      hint: `a name has 1 to ${LIMITS.deviceNameBytes} bytes, all of them printable, without blanks at its ends`,
+    },
+  );
 }
 
 function replaced({ remotes }: Document, by: Remote): readonly Remote[] {
@@ -278,6 +313,7 @@ function parseRemote(value: unknown): Remote {
     ),
     pairedAt: unixMs(pairedAt),
     certificateExpiresAt: unixMs(certificateExpiresAt),
+    ...(typeof fields["lastSkewMs"] === "number" ? { lastSkewMs: fields["lastSkewMs"] } : {}),
     ...(fields["renewal"] === undefined ? {} : { renewal: parseWish(fields["renewal"]) }),
   };
 }

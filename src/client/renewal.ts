@@ -2,12 +2,19 @@
  * A device's own certificate at one gatehouse, renewed before it runs out, and after.
  *
  * The wish is stored before it is sent, the answer before it is used: whatever breaks in between, the same request under the
- * same id is sent again and answered the same, and the old certificate stays good until the new one has been used.
+ * same id is sent again and answered the same, and the old certificate stays good until the new one has been used. Of several
+ * processes that renew at once, all send the one stored wish, and store the one answer.
  *
  * An answer is believed by the signature of the identity that pairing pinned, over the key that the server showed on this very
- * connection: an authority alone, be it stolen, makes this device trust no other. That is also why a device whose
- * certificate has run out may talk to a server that it cannot verify by an authority: it says nothing there that is secret
- * (a certificate request and a nonce), and whoever is in the middle cannot sign.
+ * connection: an authority alone, be it stolen, makes this device trust no other.
+ *
+ * That is also why a device whose certificate has run out may talk to a server that it cannot verify by an authority. Whoever
+ * is in the middle cannot sign, hears nothing secret (a certificate request and a nonce), and gets no call but this one. What
+ * he would learn is who the device is: its certificate, which a server that fails verification is not shown. So nobody
+ * on the network decides that it comes to this: a server that cannot be verified is no reason, only this device's own dates
+ * are (by its own clock, or by what it last knew of the gatehouse's), or the verified gatehouse's word that the
+ * certificate has run out. A gatehouse goes on showing a certificate of an old authority for as long as any device may hold one: a
+ * device whose own certificate is good has been left behind by no rotation.
  */
 import {
   certificateFacts,
@@ -18,7 +25,6 @@ import {
   spkiOf,
 } from "../certs/index.ts";
 import {
-  ByteWriter,
   type Clock,
   equalBytes,
   GatehouseError,
@@ -27,13 +33,15 @@ import {
   type Logger,
   type Random,
 } from "../core/index.ts";
-import { LABELS, sha256, verifyLabelled } from "../crypto/index.ts";
-import { type gatehouse, METHODS } from "../gen/index.ts";
+import { sha256 } from "../crypto/index.ts";
+import { METHODS } from "../gen/index.ts";
 import type { DeviceIdentity, TlsIdentity } from "../identity/index.ts";
 import { ClientTls, connectQuic, type PeerVerification, type QuicClientConnection } from "../quic/index.ts";
 import { Caller } from "../rpc/index.ts";
 import { parseAddress } from "./address.ts";
+import { askedNow, isSkewed, skewSentence, skewSince, withClockHint } from "./clock-skew.ts";
 import type { Remote, Remotes, RenewalWish } from "./remotes.ts";
+import { checkedRenewal, type RenewedCertificate } from "./renewal-answer.ts";
 
 const REQUESTS_ALPN = "gatehouse/1";
 const NONCE_BYTES = 32;
@@ -46,7 +54,7 @@ const LATE_ATTEMPTS = 2;
 export interface RenewalParts {
   readonly identity: DeviceIdentity;
   /** The key of the identity that a certificate is for. @throws identity.damaged when it is gone */
-  readonly keyFor: (certificate: Uint8Array) => TlsIdentity;
+  readonly keyFor: (certificate: Uint8Array) => Promise<TlsIdentity>;
   /** Another key for the identity, stored. */
   readonly addKey: () => Promise<TlsIdentity>;
   readonly remotes: Remotes;
@@ -58,6 +66,7 @@ export interface RenewalParts {
 export interface RenewalOptions {
   /** Certifies another key, which takes the place of the one in use. */
   readonly newKey?: boolean | undefined;
+  /** For the handshake and for the answer, each. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -73,6 +82,12 @@ export function renewalTime(certificate: Uint8Array): number {
   return notBefore + (expiresAt - notBefore) * (0.4 + 0.2 * chance);
 }
 
+/** By this device's clock, or by the gatehouse's as it was last known. */
+export function hasRunOut({ certificateExpiresAt, lastSkewMs = 0 }: Remote, clock: Clock): boolean {
+  const now = clock.now();
+  return Math.max(now, isSkewed(lastSkewMs) ? now + lastSkewMs : now) >= certificateExpiresAt;
+}
+
 /**
  * Has this device's certificate at `remote` renewed, and stores it. Answers the entry as it is then.
  * @throws certificate.expired when the gatehouse does not let it in any more; device.*, quic.*, rpc.*, file.io
@@ -82,72 +97,116 @@ export async function renewCertificate(
   remote: Remote,
   options: RenewalOptions = {},
 ): Promise<Remote> {
-  const wish = await wishFor(parts, remote, options);
-  const isLate = remote.certificateExpiresAt <= parts.clock.now();
-  const answer = isLate
-    ? await askLate(parts, remote, wish, options)
-    : await ask(parts, remote, wish, options);
-  const { certificate, caCertificates, expiresAt: certificateExpiresAt } = answer;
-  return await parts.remotes.change(remote.gatehouseId, ({ renewal: _done, ...current }) => ({
-    ...current,
-    ...{ certificate, caCertificates, certificateExpiresAt },
-  }));
+  const { wish, isNew } = await storedWish(parts, remote, options);
+  const { renewed, skewMs } = await answerTo(wish, { parts, remote, options });
+  // An answer that was given before is given again word for word, the time it was then included.
+  const lastSkewMs = isNew ? skewMs : remote.lastSkewMs;
+  // Stored as it is, it would be asked for again by every command.
+  if (parts.clock.now() >= renewed.expiresAt) {
+    await parts.remotes.change(remote.gatehouseId, (current) => ({ ...current, lastSkewMs }));
+    throw clockAhead(remote, lastSkewMs);
+  }
+  return await parts.remotes.change(remote.gatehouseId, (current) =>
+    withRenewed(current, wish, renewed, lastSkewMs),
+  );
+}
+
+/** Uses a certificate for the first time, so that the gatehouse lets go of the key before it. @throws GatehouseError */
+export async function useCertificate(
+  parts: RenewalParts,
+  remote: Remote,
+  options: RenewalOptions,
+): Promise<void> {
+  await using quic = await dial("strict", { parts, remote, options });
+  using caller = new Caller(parts);
+  await caller.unary(() => quic.connection.openStream(), METHODS.Health.Ping, {}, callOptions(options));
+}
+
+interface Renewal {
+  readonly parts: RenewalParts;
+  readonly remote: Remote;
+  readonly options: RenewalOptions;
+}
+
+interface Answered {
+  readonly renewed: RenewedCertificate;
+  readonly skewMs: number;
+}
+
+/** Whoever has stored the wish's answer has forgotten the wish: then there is nothing to do. */
+function withRenewed(
+  current: Remote,
+  { requestId }: RenewalWish,
+  { certificate, caCertificates, expiresAt: certificateExpiresAt }: RenewedCertificate,
+  lastSkewMs: number | undefined,
+): Remote {
+  const { renewal, ...rest } = current;
+  if (renewal === undefined || !equalBytes(renewal.requestId, requestId)) return current;
+  return { ...rest, certificate, caCertificates, certificateExpiresAt, lastSkewMs };
 }
 
 /** The one that is stored, when its answer may still be had; else a new one, stored. */
-async function wishFor(
-  { identity, keyFor, addKey, remotes, clock, random }: RenewalParts,
+async function storedWish(
+  parts: RenewalParts,
   remote: Remote,
   { newKey = false }: RenewalOptions,
-): Promise<RenewalWish> {
-  const inUse = keyFor(remote.certificate);
-  const { renewal: kept } = remote;
-  if (kept !== undefined && clock.now() - kept.askedAt < WISH_MS) {
-    const isNewKey = !equalBytes(kept.spkiSha256, sha256(inUse.spki));
-    if (isNewKey === newKey) return kept;
-  }
-  const tls = newKey ? await addKey() : inUse;
-  const wish: RenewalWish = {
+): Promise<{ readonly wish: RenewalWish; readonly isNew: boolean }> {
+  const inUse = await parts.keyFor(remote.certificate);
+  const fits = (kept: RenewalWish | undefined): kept is RenewalWish => {
+    const ageMs = parts.clock.now() - (kept?.askedAt ?? 0);
+    if (kept === undefined || ageMs >= WISH_MS || ageMs < -WISH_MS) return false;
+    // A new key that was asked for once is what comes of any renewal.
+    return !newKey || !equalBytes(kept.spkiSha256, inUse.spkiSha256);
+  };
+  if (fits(remote.renewal)) return { wish: remote.renewal, isNew: false };
+  const own = await newWish(parts, newKey ? await parts.addKey() : inUse);
+  const { renewal: wish = own } = await parts.remotes.change(remote.gatehouseId, (current) =>
+    fits(current.renewal) ? current : { ...current, renewal: own },
+  );
+  return { wish, isNew: wish === own };
+}
+
+async function newWish({ identity, clock, random }: RenewalParts, tls: TlsIdentity): Promise<RenewalWish> {
+  return {
     requestId: random.bytes(REQUEST_ID_BYTES),
     nonce: random.bytes(NONCE_BYTES),
     certificateRequest: await createTlsRequest({ publicKey: identity.publicKey, tls }),
-    spkiSha256: sha256(tls.spki),
+    spkiSha256: tls.spkiSha256,
     askedAt: clock.now(),
   };
-  await remotes.change(remote.gatehouseId, (current) => ({ ...current, renewal: wish }));
-  return wish;
 }
 
-interface RenewedCertificate {
-  readonly certificate: Uint8Array;
-  readonly caCertificates: readonly Uint8Array[];
-  readonly expiresAt: Remote["certificateExpiresAt"];
+async function answerTo(wish: RenewalWish, renewal: Renewal): Promise<Answered> {
+  const { remote, parts } = renewal;
+  if (hasRunOut(remote, parts.clock)) return await askLate(wish, renewal);
+  const answer = await askOnTime(wish, renewal);
+  return answer ?? (await askLate(wish, renewal));
 }
 
-async function ask(
-  parts: RenewalParts,
-  remote: Remote,
-  wish: RenewalWish,
-  options: RenewalOptions,
-): Promise<RenewedCertificate> {
-  const caPem = remote.caCertificates.map(certificatePem).join("");
-  return await askOver({ kind: "strict", caPem }, parts, remote, wish, options);
+/** Undefined when the gatehouse, verified, says that the certificate has run out. */
+async function askOnTime(wish: RenewalWish, renewal: Renewal): Promise<Answered | undefined> {
+  const { name, lastSkewMs } = renewal.remote;
+  await using quic = await dial("strict", renewal).catch((failure: unknown) => {
+    // What is said before the handshake is over anybody may have said.
+    throw withClockHint(failure, name, lastSkewMs);
+  });
+  try {
+    return await askOver(quic, wish, renewal);
+  } catch (failure) {
+    if (isGatehouseError(failure, "certificate.expired")) return undefined;
+    throw failure;
+  }
 }
 
 /** With a certificate that has run out. */
-async function askLate(
-  parts: RenewalParts,
-  remote: Remote,
-  wish: RenewalWish,
-  options: RenewalOptions,
-): Promise<RenewedCertificate> {
+async function askLate(wish: RenewalWish, renewal: Renewal): Promise<Answered> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await askOver({ kind: "danger-any-key" }, parts, remote, wish, options);
+      await using quic = await dial("danger-any-key", renewal);
+      return await askOver(quic, wish, renewal);
     } catch (failure) {
-      const isRefused = REFUSED.some((code) => isGatehouseError(failure, code));
-      if (!isRefused) throw failure;
-      if (attempt === LATE_ATTEMPTS) throw expired(remote, failure);
+      if (!REFUSED.some((code) => isGatehouseError(failure, code))) throw failure;
+      if (attempt === LATE_ATTEMPTS) throw expired(renewal.remote, failure);
     }
   }
 }
@@ -156,33 +215,35 @@ async function askLate(
 const REFUSED = ["certificate.expired", "certificate.untrusted", "quic.not-admitted"] as const;
 
 async function askOver(
-  verification: PeerVerification,
-  parts: RenewalParts,
-  remote: Remote,
+  quic: QuicClientConnection,
   wish: RenewalWish,
-  options: RenewalOptions,
-): Promise<RenewedCertificate> {
-  const { clock, random } = parts;
-  await using quic = await dial(verification, parts, remote, options);
-  using caller = new Caller({ clock, random });
+  { parts, remote, options }: Renewal,
+): Promise<Answered> {
+  const { clock, identity } = parts;
+  using caller = new Caller(parts);
   const { certificateRequest, nonce, requestId } = wish;
+  const asked = askedNow(clock);
   const answer = await caller.unary(
     () => quic.connection.openStream(),
     METHODS.Device.Renew,
     { certificateRequest, nonce },
-    { requestId, timeoutMs: options.timeoutMs ?? LIMITS.callTimeoutMs, ...signalOf(options) },
+    { requestId, ...callOptions(options) },
   );
   const [shown = new Uint8Array(0)] = quic.connection.peerCertificates;
-  return checked(answer, { remote, wish, serverSpkiSha256: sha256(spkiOf(shown)), clock, parts });
+  const serverSpkiSha256 = sha256(spkiOf(shown));
+  const renewed = checkedRenewal(answer, { remote, wish, deviceId: identity.id, serverSpkiSha256 });
+  return { renewed, skewMs: skewSince(asked, clock, answer.now) };
 }
 
 async function dial(
-  verification: PeerVerification,
-  { keyFor, clock, random, logger }: RenewalParts,
-  { address, certificate, gatehouseId, caCertificates }: Remote,
-  { timeoutMs, signal }: RenewalOptions,
+  verification: PeerVerification["kind"],
+  { parts, remote, options }: Renewal,
 ): Promise<QuicClientConnection> {
-  const isStrict = verification.kind === "strict";
+  const { keyFor, clock, random, logger } = parts;
+  const { address, certificate, gatehouseId, caCertificates } = remote;
+  const { timeoutMs = LIMITS.handshakeMs, signal } = options;
+  const isStrict = verification === "strict";
+  const { privateKeyPem: keyPem } = await keyFor(certificate);
   return await connectQuic({
     ...{
       clock,
@@ -192,13 +253,13 @@ async function dial(
       address: parseAddress(address),
       serverName: gatehouseHost(gatehouseId),
     },
-    timeoutMs: Math.min(timeoutMs ?? LIMITS.handshakeMs, LIMITS.handshakeMs),
+    timeoutMs: Math.min(timeoutMs, LIMITS.handshakeMs),
     tls: await ClientTls.create({
-      identity: {
-        keyPem: keyFor(certificate).privateKeyPem,
-        certificatePem: certificatePem(certificate),
-      },
-      ...{ verification, alpn: REQUESTS_ALPN },
+      identity: { keyPem, certificatePem: certificatePem(certificate) },
+      verification: isStrict
+        ? { kind: "strict", caPem: caCertificates.map(certificatePem).join("") }
+        : { kind: "danger-any-key" },
+      alpn: REQUESTS_ALPN,
     }),
     checkPeer: ({ certificates }) => {
       if (isStrict)
@@ -207,48 +268,37 @@ async function dial(
   });
 }
 
-interface Expectation {
-  readonly remote: Remote;
-  readonly wish: RenewalWish;
-  readonly serverSpkiSha256: Uint8Array;
-  readonly clock: Clock;
-  readonly parts: RenewalParts;
+function callOptions({ timeoutMs = LIMITS.callTimeoutMs, signal }: RenewalOptions) {
+  return signal === undefined ? { timeoutMs } : { timeoutMs, signal };
 }
 
-/** @throws quic.wrong-server unless the pinned gatehouse signed exactly this, for exactly this device and key. */
-function checked(
-  { certificate, caCertificates, signature }: gatehouse.v1.DeviceRenewResponse,
-  { remote, wish, serverSpkiSha256, clock, parts }: Expectation,
-): RenewedCertificate {
-  const { gatehouseId, identityKey } = remote;
-  if (caCertificates.length === 0 || caCertificates.length > LIMITS.pairingCaCertificates)
-    throw wrongAnswer("it names no authority, or too many");
-  const signed = new ByteWriter().prefixed(wish.nonce).prefixed(serverSpkiSha256).prefixed(certificate);
-  for (const authority of caCertificates) signed.prefixed(authority);
-  if (!verifyLabelled(identityKey, LABELS.renewal, signed.finish(), signature))
-    throw wrongAnswer("the gatehouse that was paired with did not sign it");
-  const own = caCertificates.map((der) => new Uint8Array(der));
-  const facts = inspectLeaf([new Uint8Array(certificate)], {
-    ...{ caCertificates: own, gatehouseId, usage: "device", now: clock.now() },
-  });
-  if (facts.deviceId !== parts.identity.id || !equalBytes(facts.spkiSha256, wish.spkiSha256))
-    throw wrongAnswer("it certifies another device or key");
-  return { certificate: new Uint8Array(certificate), caCertificates: own, expiresAt: facts.expiresAt };
-}
-
-function signalOf({ signal }: RenewalOptions): { readonly signal?: AbortSignal } {
-  return signal === undefined ? {} : { signal };
-}
-
-function wrongAnswer(why: string): GatehouseError<"quic.wrong-server"> {
-  return new GatehouseError("quic.wrong-server", `the answer to the renewal does not fit: ${why}`);
-}
-
-function expired({ name, deviceName, certificateExpiresAt }: Remote, cause: unknown): GatehouseError {
-  const day = new Date(certificateExpiresAt).toISOString().slice(0, 10);
+function expired(
+  { name, deviceName, certificateExpiresAt, lastSkewMs }: Remote,
+  cause: unknown,
+): GatehouseError {
+  const ranOut = `this device's certificate at ${name} ran out on ${dayOf(certificateExpiresAt)}`;
+  const readmit = `ask its owner to run: gatehouse device readmit ${deviceName}`;
+  const clock = skewSentence(name, lastSkewMs);
   return new GatehouseError(
     "certificate.expired",
-    `this device's certificate at ${name} ran out on ${day}, and ${name} does not renew it by itself any more`,
-    { hint: `ask its owner to run: gatehouse device readmit ${deviceName}`, cause },
+    `${ranOut}, and ${name} does not renew it by itself any more`,
+    {
+      hint: clock === undefined ? readmit : `${readmit}; and ${clock}`,
+      cause,
+    },
   );
+}
+
+/** The gatehouse has given a certificate that this device takes for one that ran out. */
+function clockAhead({ name }: Remote, lastSkewMs: number | undefined): GatehouseError {
+  const hint = skewSentence(name, lastSkewMs) ?? "compare the clocks of both machines";
+  return new GatehouseError(
+    "certificate.expired",
+    `${name} renews this device's certificate, but by this machine's clock it has run out already`,
+    { hint },
+  );
+}
+
+function dayOf(at: number): string {
+  return new Date(at).toISOString().slice(0, 10);
 }

@@ -117,6 +117,8 @@ const ALERTS: Readonly<Record<number, string>> = {
   376: "protocol not offered",
 };
 
+const CERTIFICATE_EXPIRED = 0x12d;
+
 function fromTransportCode(code: number, side: "peer" | "here"): GatehouseError {
   const alert = ALERTS[code];
   if (alert === undefined) {
@@ -124,14 +126,19 @@ function fromTransportCode(code: number, side: "peer" | "here"): GatehouseError 
   }
   if (side === "here") {
     return new GatehouseError("quic.wrong-server", `the server's certificate was refused: ${alert}`, {
-      hint: "this is not the gatehouse you paired with, or its certificate ran out",
+      hint:
+        code === CERTIFICATE_EXPIRED
+          ? "compare the clocks of both machines"
+          : "this is not the gatehouse you paired with",
+    });
+  }
+  if (code === CERTIFICATE_EXPIRED) {
+    return new GatehouseError("certificate.expired", `the gatehouse refused this device: ${alert}`, {
+      hint: "ask the gatehouse's owner to readmit this device, or compare the clocks of both machines",
     });
   }
   return new GatehouseError("quic.not-admitted", `the gatehouse refused this device: ${alert}`, {
-    hint:
-      code === 0x12d
-        ? "this device's certificate ran out, or a clock is wrong"
-        : "pair this device first: gatehouse pair join HOST:PORT",
+    hint: "pair this device first: gatehouse pair join HOST:PORT",
   });
 }
 

@@ -165,6 +165,10 @@ export class FakeGatehouse implements Dialer {
   readonly requestIds: string[] = [];
   script: readonly Answer[];
   tickets: number;
+  /** So often something can be done about a certificate that has run out; and what that was. */
+  renewals = 0;
+  readonly mended: string[] = [];
+  #isMending = false;
   /** Of connections yet to be made. */
   isSilent = false;
   readonly #resumption: ResumptionMode;
@@ -212,6 +216,14 @@ export class FakeGatehouse implements Dialer {
     const hasTicket = wanted === "ticket" && this.tickets > 0;
     if (hasTicket) this.tickets -= 1;
     return { session: hasTicket ? Uint8Array.of(this.tickets) : undefined, rttMs: undefined };
+  }
+
+  mends({ code }: GatehouseError): boolean {
+    if (code !== "certificate.expired") return false;
+    if (this.renewals > 0) this.mended.push(code);
+    this.renewals -= 1;
+    this.#isMending ||= this.renewals >= 0;
+    return this.#isMending;
   }
 
   async dial(options: DialOptions): Promise<Dialled> {

@@ -88,7 +88,7 @@ describe("early data", () => {
     expect(gatehouse.at(0).streams).toHaveLength(3);
   });
 
-  it.each(["quic.wrong-server", "quic.not-admitted", "quic.closed"] as const)(
+  it.each(["quic.wrong-server", "quic.not-admitted", "quic.closed", "certificate.expired"] as const)(
     "on a connection that fails with %s is sent on one with certificates, unseen",
     async (code) => {
       const gatehouse = new FakeGatehouse(["early", "open"], { tickets: 2 });
@@ -106,7 +106,7 @@ describe("early data", () => {
     },
   );
 
-  it.each(["device.revoked", "certificate.expired", "quic.unreachable", "quic.timed-out"] as const)(
+  it.each(["device.revoked", "quic.unreachable", "quic.timed-out"] as const)(
     "on a first connection that fails with %s fails with that, and nothing is tried again",
     async (code) => {
       const gatehouse = new FakeGatehouse(["early", "open"], { tickets: 2 });
@@ -151,6 +151,48 @@ describe("connecting", () => {
     await expect(gatehouse.link()).rejects.toMatchObject({ code: "quic.unreachable" });
     expect(gatehouse.dials).toHaveLength(1);
     expect(gatehouse.clock.timers).toBe(0);
+  });
+});
+
+describe("a connection that the gatehouse ends because the certificate has run out", () => {
+  const expired = failure("certificate.expired");
+
+  it("takes its calls to one that is made after the certificate was renewed", async () => {
+    const gatehouse = new FakeGatehouse(["open"]);
+    gatehouse.renewals = 1;
+    await using link = await gatehouse.link();
+    gatehouse.at(0).isSilent = true;
+    const called = [ping(gatehouse, link), put(gatehouse, link)];
+    await settled();
+    gatehouse.at(0).end(expired);
+    await settled();
+    gatehouse.clock.advance(LIMITS.reconnectPauseMs);
+    await Promise.all(called);
+    expect(gatehouse.mended).toEqual(["certificate.expired"]);
+    expect(gatehouse.dials).toHaveLength(2);
+  });
+
+  it("costs them when that was done before", async () => {
+    const gatehouse = new FakeGatehouse(["open"]);
+    await using link = await gatehouse.link();
+    gatehouse.at(0).isSilent = true;
+    const called = ping(gatehouse, link).catch((error: unknown) => error);
+    await settled();
+    gatehouse.at(0).end(expired);
+    expect(await called).toBe(expired);
+    expect(gatehouse.dials).toHaveLength(1);
+  });
+
+  it("is believed only when the gatehouse was checked before: the network cannot say so", async () => {
+    const gatehouse = new FakeGatehouse(["early", "open"]);
+    gatehouse.renewals = 1;
+    await using link = await gatehouse.link();
+    gatehouse.at(0).isSilent = true;
+    const called = ping(gatehouse, link).catch((error: unknown) => error);
+    await settled();
+    gatehouse.at(0).end(expired);
+    expect(await called).toBe(expired);
+    expect(gatehouse.mended).toEqual([]);
   });
 });
 
