@@ -28,10 +28,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...["audit", "observe", "config"],
   ],
   daemon: [
-    ...["core", "gen", "crypto", "files", "identity", "certs", "quic", "rpc", "ca", "pairing", "vault"],
-    ...["authz", "audit", "observe", "config", "services"],
+    ...["core", "gen", "crypto", "files", "keystore", "identity", "certs", "quic", "rpc", "ca", "pairing"],
+    ...["vault", "authz", "audit", "observe", "config", "services"],
   ],
-  client: ["core", "gen", "crypto", "files", "identity", "certs", "quic", "rpc", "pairing", "audit"],
+  client: [
+    ...["core", "gen", "crypto", "files", "keystore", "identity", "certs", "quic", "rpc", "pairing"],
+    ...["audit"],
+  ],
   measure: ["core", "client"],
   cli: ["core", "files", "keystore", "observe", "config", "daemon", "client", "measure"],
 };

@@ -1,7 +1,8 @@
 import { DeviceCa } from "../ca/index.ts";
 import { GatehouseError, LIMITS, Resources } from "../core/index.ts";
 import { checkPrivateTree, ensurePrivateDir, type HomeLayout, homeLayout, lockHome } from "../files/index.ts";
-import { type DeviceId, DeviceIdentity } from "../identity/index.ts";
+import type { DeviceId, DeviceIdentity } from "../identity/index.ts";
+import type { KeyProvider } from "../keystore/index.ts";
 import { dialable, formatAddress, type QuicServer, type SocketAddress } from "../quic/index.ts";
 import type { EarlyDataCounts, Router } from "../rpc/index.ts";
 import type { Peer } from "../services/index.ts";
@@ -9,6 +10,7 @@ import { Presence } from "./absence.ts";
 import { type BootRecord, readBootRecord } from "./boot-record.ts";
 import { caKeyCodec } from "./ca-key-codec.ts";
 import { openDoor } from "./door.ts";
+import { openServingIdentity } from "./home-identity.ts";
 import { makeGatehouse } from "./init.ts";
 import { OwnCertificates } from "./own-certificates.ts";
 import { publishEndpoint } from "./owner-files.ts";
@@ -23,6 +25,8 @@ export interface DaemonOptions extends Effects {
   readonly home: string;
   /** Where key-encryption keys lie; outside of the home. */
   readonly keyDir: string;
+  /** What opens the vault; default a key file in `keyDir`. */
+  readonly kek?: KeyProvider | undefined;
   /** One socket each; a wildcard is bound to every address of its family. */
   readonly listen: readonly SocketAddress[];
   /** Makes the gatehouse first where there is none, under this name. */
@@ -84,7 +88,7 @@ export class Daemon implements AsyncDisposable {
     await using resources = new Resources();
     const layout = homeLayout(options.home);
     const { identity, boot } = await openHome(layout, options, resources);
-    const storage = await openStorage(layout, { keyDir: options.keyDir, mode: "open" }, options, resources);
+    const storage = await openStorage(layout, { ...options, mode: "open" }, options, resources);
     const codec = caKeyCodec(storage.vault);
     const ca = await DeviceCa.open(layout.caDir, { gatehouseId: identity.id, ...options, codec });
     const own = { layout, identity, boot, ca, devices: storage.vault.devices, ...storage, ...options };
@@ -163,10 +167,7 @@ async function openHome(layout: HomeLayout, options: DaemonOptions, resources: R
   if (options.init !== undefined) await ensurePrivateDir(layout.root);
   await checkHome(layout);
   resources.use(await lockHome(layout.lockFile));
-  const identity =
-    options.init === undefined
-      ? await DeviceIdentity.open(layout.identityDir)
-      : await DeviceIdentity.openOrCreate(layout.identityDir, options);
+  const identity = await openServingIdentity(layout, options.init === undefined ? "open" : "create", options);
   const known = await readBootRecord(layout.bootFile, identity);
   if (known !== undefined) return { identity, boot: known };
   if (options.init === undefined) throw notInitialized();

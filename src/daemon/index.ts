@@ -1,4 +1,5 @@
 export { Daemon, type DaemonOptions, type DaemonReady } from "./daemon.ts";
+export { homeKeyKinds } from "./home-keys.ts";
 export { type InitOptions, type InitSummary, initHome } from "./init.ts";
 export type { PairingDoorEvent } from "./pairing-door.ts";
 export type { Effects } from "./storage.ts";

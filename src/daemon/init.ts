@@ -3,11 +3,13 @@ import { DeviceCa } from "../ca/index.ts";
 import { createTlsRequest } from "../certs/index.ts";
 import { GatehouseError, Resources } from "../core/index.ts";
 import { ensurePrivateDir, type HomeLayout, homeLayout, lockHome } from "../files/index.ts";
-import { DeviceIdentity } from "../identity/index.ts";
+import type { DeviceIdentity } from "../identity/index.ts";
+import type { KeyProvider } from "../keystore/index.ts";
 import type { Vault } from "../vault/index.ts";
 import { type BootRecord, readBootRecord, writeBootRecord } from "./boot-record.ts";
 import { caKeyCodec } from "./ca-key-codec.ts";
 import { enrollment } from "./enrollment.ts";
+import { openServingIdentity } from "./home-identity.ts";
 import { type Effects, openStorage } from "./storage.ts";
 
 export interface InitOptions extends Effects {
@@ -15,6 +17,8 @@ export interface InitOptions extends Effects {
   readonly home: string;
   /** Where key-encryption keys lie; outside of the home. */
   readonly keyDir: string;
+  /** What opens the vault; default a key file in `keyDir`. */
+  readonly kek?: KeyProvider | undefined;
   /** What people call this gatehouse; 1 to 64 bytes. */
   readonly name: string;
 }
@@ -35,7 +39,7 @@ export async function initHome(options: InitOptions): Promise<InitSummary> {
   await ensurePrivateDir(layout.root);
   await using resources = new Resources();
   resources.use(await lockHome(layout.lockFile));
-  const identity = await DeviceIdentity.openOrCreate(layout.identityDir, options);
+  const identity = await openServingIdentity(layout, "create", options);
   if ((await readBootRecord(layout.bootFile, identity)) !== undefined) {
     throw new GatehouseError("home.already-initialized", `a gatehouse lives in ${layout.root} already`, {
       hint: "start it with: gatehouse serve",
@@ -51,9 +55,9 @@ export async function makeGatehouse(
   identity: DeviceIdentity,
   options: InitOptions,
 ): Promise<BootRecord> {
-  const { keyDir, name, clock, random } = options;
+  const { name, clock, random } = options;
   await using resources = new Resources();
-  const { vault, audit } = await openStorage(layout, { keyDir, mode: "create" }, options, resources);
+  const { vault, audit } = await openStorage(layout, { ...options, mode: "create" }, options, resources);
   const codec = caKeyCodec(vault);
   const ca = await DeviceCa.openOrCreate(layout.caDir, { gatehouseId: identity.id, random, clock, codec });
   await enrollOwner({ identity, ca, vault, audit }, options);

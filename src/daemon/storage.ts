@@ -2,7 +2,8 @@ import { AuditLog } from "../audit/index.ts";
 import { type Clock, invariant, type Logger, type Random, type Resources } from "../core/index.ts";
 import { LABELS } from "../crypto/index.ts";
 import type { HomeLayout } from "../files/index.ts";
-import { keyFileProvider, Vault, type VaultOptions } from "../vault/index.ts";
+import { type KeyProvider, keyFileProvider } from "../keystore/index.ts";
+import { Vault, type VaultOptions } from "../vault/index.ts";
 
 export interface Effects {
   readonly clock: Clock;
@@ -21,14 +22,18 @@ export interface Storage {
  */
 export async function openStorage(
   layout: HomeLayout,
-  input: { readonly keyDir: string; readonly mode: "create" | "open" },
+  input: {
+    readonly keyDir: string;
+    readonly kek?: KeyProvider | undefined;
+    readonly mode: "create" | "open";
+  },
   { clock, random, logger }: Effects,
   resources: Resources,
 ): Promise<Storage> {
   let audit: AuditLog | undefined;
   const options: VaultOptions = {
     ...{ dir: layout.vaultDir, clock, random, logger },
-    kek: keyFileProvider({ dir: input.keyDir, random }),
+    kek: input.kek ?? keyFileProvider({ dir: input.keyDir, random }),
     audit: async (deriveKey) => {
       const key = deriveKey(LABELS.auditLog);
       audit = resources.use(await AuditLog.open({ dir: layout.auditDir, key, clock, random, logger }));

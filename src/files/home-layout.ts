@@ -4,6 +4,8 @@ import { join, resolve } from "node:path";
 export interface HomeLayout {
   readonly root: string;
   readonly identityDir: string;
+  /** Says where the key file is that opens the identity of a home that serves. */
+  readonly keyPointerFile: string;
   readonly caDir: string;
   readonly vaultDir: string;
   readonly auditDir: string;
@@ -26,6 +28,7 @@ export function homeLayout(root: string): HomeLayout {
   return Object.freeze({
     root: home,
     identityDir: join(home, "identity"),
+    keyPointerFile: join(home, "identity", "key-dir.json"),
     caDir: join(home, "ca"),
     vaultDir: join(home, "vault"),
     auditDir: join(home, "audit"),

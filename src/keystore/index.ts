@@ -1,5 +1,6 @@
 export { commandProvider } from "./command.ts";
 export { keyFileProvider } from "./key-file.ts";
+export { readKeyPointer, writeKeyPointer } from "./key-pointer.ts";
 export { isKeyId, type KeyProvider, type ProvidedKey } from "./key-provider.ts";
 export { type KeyringOptions, keyringProvider } from "./keyring.ts";
 export { type AskPassphrase, type PassphrasePrompt, passphraseProvider } from "./passphrase.ts";

@@ -273,9 +273,7 @@ class GrantedCall implements Granted {
   }
 
   denial(decision = this.#decision): GatehouseError<"authz.denied"> {
-    const reason = this.#parts.isAboutDevice
-      ? "no policy permits this for such a device"
-      : decision.reason;
+    const reason = this.#parts.isAboutDevice ? "no policy permits this for such a device" : decision.reason;
     return new GatehouseError("authz.denied", reason, {
       hint: "ask the gatehouse's owner for a role or policy that permits it",
     });

@@ -1,6 +1,6 @@
 /** What policies let a device do, for people to read: one row for each action and kind of thing. */
 import type { Action, Resource } from "../authz/index.ts";
-import type { DeviceId } from "../identity/index.ts";
+import { type DeviceId, deviceIdOf } from "../identity/index.ts";
 import type { DeviceRow } from "../vault/index.ts";
 
 export interface Right {
@@ -24,8 +24,8 @@ const ON_SECRETS = [
 const OTHER_FOLDER = "other";
 /** Stands for any secret of a folder. */
 const SOME = "any";
-/** Stands for any other device; the id of nobody. */
-const STRANGER = { kind: "device", roles: ["member"] } as const;
+/** Stands for any other device: nobody has this key. */
+const STRANGER = { kind: "device", id: deviceIdOf(new Uint8Array(32)), roles: ["member"] } as const;
 
 /** `decide` answers whether the device may do that, were it to call now. */
 export function rightsOf(
@@ -50,7 +50,7 @@ export function rightsOf(
     ...folders.flatMap((folder) =>
       ON_SECRETS.map((action) => row(action, `${folder}/…`, { kind: "secret", path: `${folder}/${SOME}` })),
     ),
-    ...ON_DEVICES.map((action) => row(action, "other devices", { ...STRANGER, id: gatehouseId })),
+    ...ON_DEVICES.map((action) => row(action, "other devices", STRANGER)),
     row("audit:read", "audit log", { kind: "audit-log" }),
   ];
 }

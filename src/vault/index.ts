@@ -36,3 +36,4 @@ export type { Plan, StoreListener, VaultState, VaultStore } from "./store.ts";
 export type { Change, Space, Transaction } from "./transaction.ts";
 export { Vault, type VaultLimits, type VaultOptions } from "./vault.ts";
 export { type AppendHandle, systemFiles, type VaultFiles } from "./vault-files.ts";
+export { vaultKeyKinds } from "./vault-folder.ts";

@@ -125,6 +125,11 @@ export async function openKeyring(path: string, file: Uint8Array, provider: KekP
   }
 }
 
+/** Of the slots that open it, in order. @throws GatehouseError `vault.damaged`, `vault.unknown-format`. */
+export function keyKindsOf(path: string, file: Uint8Array): readonly string[] {
+  return parseFile(path, file).slots.map(({ kind }) => kind);
+}
+
 /** A key for one purpose, from the storage root. */
 export function deriveKey({ root, vaultId }: Pick<Keyring, "root" | "vaultId">, label: Label): KeyObject {
   const info = utf8(`${label}/derived`);

@@ -1,11 +1,11 @@
-import type { Random } from "../core/index.ts";
+import { isGatehouseError, type Random } from "../core/index.ts";
 import { damaged } from "./damage.ts";
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES } from "./journal-format.ts";
 import type { KekProvider } from "./kek-provider.ts";
-import { createKeyring, type Keyring, openKeyring } from "./keyring.ts";
+import { createKeyring, type Keyring, keyKindsOf, openKeyring } from "./keyring.ts";
 import { headerPath, parseFolder, segmentPath, type VaultFolder } from "./layout.ts";
 import { firstPosition, storageKeys } from "./storage-keys.ts";
-import type { VaultFiles } from "./vault-files.ts";
+import { systemFiles, type VaultFiles } from "./vault-files.ts";
 
 /**
  * Whether `dir` holds a vault; makes the folder if need be.
@@ -33,6 +33,20 @@ export async function createVault(input: {
   // An attempt that was cut short may have left an empty one.
   await files.replace(segmentPath(dir, 1), segment);
   await files.create(headerPath(dir), file);
+}
+
+/** Kinds of the key providers that open the vault in `dir`; none where there is no vault. @throws vault.damaged, file.io */
+export async function vaultKeyKinds(
+  dir: string,
+  files: VaultFiles = systemFiles,
+): Promise<readonly string[]> {
+  const path = headerPath(dir);
+  try {
+    return keyKindsOf(path, await files.read(path));
+  } catch (failure) {
+    if (isGatehouseError(failure, "file.not-found")) return [];
+    throw failure;
+  }
 }
 
 export async function openVaultKeyring(

@@ -1,4 +1,12 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -79,10 +87,18 @@ describe("a home", () => {
     await taken[Symbol.asyncDispose]();
   });
 
-  it("keeps its key-encryption key elsewhere, and does not open without it", async () => {
+  it("keeps its keys elsewhere, one for the identity and one for the vault, and opens without neither", async () => {
     await (await Daemon.start(options()))[Symbol.asyncDispose]();
-    rmSync(join(dir, "keys"), { recursive: true });
-    expect(await code(Daemon.start(existing()))).toBe("vault.key-missing");
+    const keys = readdirSync(join(dir, "keys")).filter((name) => name.endsWith(".kek"));
+    expect(keys).toHaveLength(2);
+    const codes: unknown[] = [];
+    for (const name of keys) {
+      renameSync(join(dir, "keys", name), join(dir, name));
+      codes.push(await code(Daemon.start(existing())));
+      renameSync(join(dir, name), join(dir, "keys", name));
+    }
+    expect(codes.sort()).toEqual(["key.missing", "vault.key-missing"]);
+    await (await Daemon.start(existing()))[Symbol.asyncDispose]();
   });
 
   it.each([

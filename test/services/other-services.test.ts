@@ -159,6 +159,9 @@ describe("Device", () => {
     expect(before).toContain(`secret:write devices/${idOf("phone")}/…`);
     expect(before).toContain("secret:reveal shared/…");
     expect(before).not.toContain("secret:write shared/…");
+    // The gatehouse's own command line, too, of which a device is the gatehouse itself.
+    const { rights } = await world.call("owner", Device.Show, { device: "second" });
+    expect(rights.filter((right) => !right.allowed)).toEqual([]);
     await world.call("owner", Device.Ungrant, { device: "phone", role: "member" });
     expect(await allowed()).toEqual(["gatehouse:ping gatehouse", "gatehouse:status gatehouse"]);
   });

@@ -1,10 +1,10 @@
 /** A connection to a running daemon as the owner of its home, down to the bytes of a stream. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { openHomeIdentity } from "../../src/client/home-identity.ts";
 import { silentLogger, systemClock, systemRandom } from "../../src/core/index.ts";
 import { homeLayout } from "../../src/files/index.ts";
 import type { MethodDefinition } from "../../src/gen/index.ts";
-import { DeviceIdentity } from "../../src/identity/index.ts";
 import { ClientTls, connectQuic, type QuicClientConnection } from "../../src/quic/index.ts";
 import { Caller, FrameDecoder } from "../../src/rpc/index.ts";
 import { isObject, text } from "./gatehouse-process.ts";
@@ -26,7 +26,7 @@ export class OwnerDoor implements AsyncDisposable {
 
   static async open(home: string, port: number): Promise<OwnerDoor> {
     const layout = homeLayout(home);
-    const identity = await DeviceIdentity.open(layout.identityDir);
+    const identity = await openHomeIdentity(layout);
     const owner = await readOwner(layout.identityDir);
     const client = await connectQuic({
       address: { host: "127.0.0.1", port },
