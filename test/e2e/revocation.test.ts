@@ -65,8 +65,8 @@ describe("a revocation", () => {
     expect([code, streamCode]).toEqual(["device.revoked", "device.revoked"]);
     expect(lastBegunMs).toBeGreaterThan(0);
     expect(lastBegunMs).toBeLessThan(revokedMs);
-    const after = (ms: number): string => `${Math.round(ms - revokedMs)} ms`;
-    console.log(`last answer ${after(lastMs)} after the acknowledgement, the stream's end ${after(atMs)}`);
+    const since = (ms: number): string => `${Math.round(ms - revokedMs)} ms`;
+    console.log(`last answer ${since(lastMs)} after the acknowledgement, the stream's end ${since(atMs)}`);
     // A gatehouse that had forgotten would answer these, by ticket and by certificate.
     for (const resumption of ["early", "handshake", "none"] as const) {
       const again = connect({ home: phone.install.home, resumption }).then(async (returned) => {
