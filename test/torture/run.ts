@@ -1,0 +1,20 @@
+/**
+ * Long runs that print figures: `npm run torture -- garbage [SEED]`, `floods [SECONDS [KIND…]]`, `soak [SECONDS [SEED]]`,
+ * `guessing [WINDOWS [SEED]]`, `calendar`. A seed makes a run repeatable.
+ */
+const SUITES: Readonly<Record<string, () => Promise<unknown>>> = {
+  garbage: () => import("./garbage.ts"),
+  floods: () => import("./floods.ts"),
+  soak: () => import("./soak.ts"),
+  guessing: () => import("./guessing.ts"),
+  calendar: () => import("./calendar.ts"),
+};
+
+const [name = "garbage"] = process.argv.slice(2);
+const suite = SUITES[name];
+if (suite === undefined) {
+  process.stderr.write(`unknown: ${name}; there is: ${Object.keys(SUITES).join(", ")}\n`);
+  process.exitCode = 2;
+} else {
+  await suite();
+}
