@@ -5,7 +5,7 @@ import { askedNow, isSkewed, skewSince } from "./clock-skew.ts";
 import type { HandshakeFacts } from "./lane.ts";
 import type { Link } from "./link.ts";
 import type { Remote } from "./remotes.ts";
-import type { RenewalOptions } from "./renewal.ts";
+import type { RenewalOptions } from "./renewal-wish.ts";
 
 export interface ClientParts {
   readonly remote: Remote;

@@ -21,14 +21,8 @@ import { Link, type ResumptionMode } from "./link.ts";
 import { localGatehouse } from "./local-gatehouse.ts";
 import { pause } from "./pause.ts";
 import { type Remote, Remotes } from "./remotes.ts";
-import {
-  hasRunOut,
-  type RenewalOptions,
-  type RenewalParts,
-  renewalTime,
-  renewCertificate,
-  useCertificate,
-} from "./renewal.ts";
+import { hasRunOut, renewalTime, renewCertificate, useCertificate } from "./renewal.ts";
+import type { RenewalOptions, RenewalParts } from "./renewal-wish.ts";
 import { Renewals } from "./renewals.ts";
 import { dropSpareKeys } from "./spare-keys.ts";
 import { Tickets } from "./tickets.ts";
@@ -71,6 +65,8 @@ interface Renewer {
   /** What is stored of it now. */
   readonly current: () => Promise<Remote>;
   readonly renew: (options: RenewalOptions) => Promise<Remote>;
+  /** Renews unless another certificate than `refused` is stored by now. */
+  readonly replace: (refused: Uint8Array) => Promise<Remote>;
 }
 
 /** What a connection to one gatehouse rests on. */
@@ -123,7 +119,7 @@ export class Device {
     const again = () => this.#lookAgain(remote, idleMs);
     const dialer = new GatehouseDialer({
       ...{ first: { remote, tls }, again, tickets, clock, random, logger },
-      renew: renewer && (() => renewer.renew({})),
+      renew: renewer?.replace,
     });
     const { resumption = "early" } = options;
     const link = await Link.open({ dialer, clock, random, resumption }, { timeoutMs, signal });
@@ -158,7 +154,11 @@ export class Device {
       await this.#settleKeys(parts, { before, renewed, options });
       return renewed;
     };
-    return { parts, current, renew };
+    const replace = async (refused: Uint8Array): Promise<Remote> => {
+      const stored = await current();
+      return equalBytes(stored.certificate, refused) ? await renew({}) : stored;
+    };
+    return { parts, current, renew, replace };
   }
 
   /**

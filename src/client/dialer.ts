@@ -25,7 +25,7 @@ export interface GatehouseDialerParts {
   /** The same gatehouse as this home knows it now. @throws GatehouseError when it does not any more */
   readonly again: () => Promise<Destination>;
   /** For a certificate that the gatehouse says has run out; undefined where there is nothing to do. @throws GatehouseError */
-  readonly renew: (() => Promise<unknown>) | undefined;
+  readonly renew: ((refused: Uint8Array) => Promise<unknown>) | undefined;
   readonly tickets: Tickets;
   readonly clock: Clock;
   readonly random: Random;
@@ -48,9 +48,9 @@ export class GatehouseDialer implements Dialer {
 
   async resumption(wanted: "ticket" | "no-ticket"): Promise<Resumption> {
     const { tickets, renew } = this.#parts;
-    if (this.#isRenewalDue) {
+    if (this.#isRenewalDue && this.#refused !== undefined) {
       this.#isRenewalDue = false;
-      await renew?.();
+      await renew?.(this.#refused);
     }
     if (!this.#isFirst) this.#destination = await this.#parts.again();
     this.#isFirst = false;

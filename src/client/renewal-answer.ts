@@ -8,7 +8,7 @@
  * | 4 + n | the certificate, DER                                                      |
  * | 4 + n | each authority, DER, newest first                                         |
  */
-import { inspectLeaf } from "../certs/index.ts";
+import { type InspectOptions, inspectLeaf, type LeafFacts } from "../certs/index.ts";
 import {
   ByteWriter,
   copyOf,
@@ -48,7 +48,7 @@ export interface RenewedCertificate {
  * Dates are held against the gatehouse's own clock: whoever signed for the key of this connection says what time it is
  * there, and what this device's clock makes of the certificate is another question. Copies what it answers.
  *
- * @throws quic.wrong-server unless the pinned gatehouse signed exactly this, for exactly this device and key; certificate.*
+ * @throws quic.wrong-server unless the pinned gatehouse signed exactly this, for exactly this device and key
  */
 export function checkedRenewal(answer: RenewalAnswer, expected: RenewalExpectation): RenewedCertificate {
   const { remote, wish, deviceId, serverSpkiSha256 } = expected;
@@ -67,16 +67,28 @@ export function checkedRenewal(answer: RenewalAnswer, expected: RenewalExpectati
     throw wrongAnswer("it does not say what time it is");
   const certificate = copyOf(answer.certificate);
   const caCertificates = answer.caCertificates.map(copyOf);
-  const facts = inspectLeaf([certificate], {
-    ...{ caCertificates, gatehouseId, usage: "device", now: unixMs(answer.now) },
+  const facts = factsOf(certificate, {
+    caCertificates,
+    gatehouseId,
+    usage: "device",
+    now: unixMs(answer.now),
   });
   if (facts.deviceId !== deviceId || !equalBytes(facts.spkiSha256, wish.spkiSha256))
     throw wrongAnswer("it certifies another device or key");
   return { certificate, caCertificates, expiresAt: facts.expiresAt };
 }
 
-function wrongAnswer(why: string): GatehouseError<"quic.wrong-server"> {
+function factsOf(certificate: Uint8Array, options: InspectOptions): LeafFacts {
+  try {
+    return inspectLeaf([certificate], options);
+  } catch (cause) {
+    throw wrongAnswer("its certificate is not one that this gatehouse gives a device", cause);
+  }
+}
+
+function wrongAnswer(why: string, cause?: unknown): GatehouseError<"quic.wrong-server"> {
   return new GatehouseError("quic.wrong-server", `the answer to the renewal does not fit: ${why}`, {
     hint: "somebody may stand between this device and the gatehouse: try again on a network you trust",
+    cause,
   });
 }

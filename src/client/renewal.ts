@@ -16,60 +16,27 @@
  * certificate has run out. A gatehouse goes on showing a certificate of an old authority for as long as any device may hold one: a
  * device whose own certificate is good has been left behind by no rotation.
  */
-import {
-  certificateFacts,
-  certificatePem,
-  createTlsRequest,
-  gatehouseHost,
-  inspectLeaf,
-  spkiOf,
-} from "../certs/index.ts";
-import {
-  type Clock,
-  equalBytes,
-  GatehouseError,
-  isGatehouseError,
-  LIMITS,
-  type Logger,
-  type Random,
-} from "../core/index.ts";
+import { certificateFacts, certificatePem, gatehouseHost, inspectLeaf, spkiOf } from "../certs/index.ts";
+import { type Clock, GatehouseError, isGatehouseError, LIMITS } from "../core/index.ts";
 import { sha256 } from "../crypto/index.ts";
 import { METHODS } from "../gen/index.ts";
-import type { DeviceIdentity, TlsIdentity } from "../identity/index.ts";
 import { ClientTls, connectQuic, type PeerVerification, type QuicClientConnection } from "../quic/index.ts";
 import { Caller } from "../rpc/index.ts";
 import { parseAddress } from "./address.ts";
 import { askedNow, isSkewed, skewSentence, skewSince, withClockHint } from "./clock-skew.ts";
-import type { Remote, Remotes, RenewalWish } from "./remotes.ts";
+import type { Remote, RenewalWish } from "./remotes.ts";
 import { checkedRenewal, type RenewedCertificate } from "./renewal-answer.ts";
+import {
+  forgetAnswer,
+  isSameWish,
+  type RenewalOptions,
+  type RenewalParts,
+  storedWish,
+} from "./renewal-wish.ts";
 
 const REQUESTS_ALPN = "gatehouse/1";
-const NONCE_BYTES = 32;
-const REQUEST_ID_BYTES = 16;
-/** The gatehouse remembers its answers for a day. */
-const WISH_MS = LIMITS.rememberedRepliesMs - 3_600_000;
 /** The gatehouse lets an expired certificate through TLS only for who has just failed there. */
 const LATE_ATTEMPTS = 2;
-
-export interface RenewalParts {
-  readonly identity: DeviceIdentity;
-  /** The key of the identity that a certificate is for. @throws identity.damaged when it is gone */
-  readonly keyFor: (certificate: Uint8Array) => Promise<TlsIdentity>;
-  /** Another key for the identity, stored. */
-  readonly addKey: () => Promise<TlsIdentity>;
-  readonly remotes: Remotes;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-}
-
-export interface RenewalOptions {
-  /** Certifies another key, which takes the place of the one in use. */
-  readonly newKey?: boolean | undefined;
-  /** For the handshake and for the answer, each. */
-  readonly timeoutMs?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
 
 /**
  * When a certificate is to be renewed: at half of its life, a tenth earlier or later, so that devices that were paired
@@ -97,18 +64,16 @@ export async function renewCertificate(
   remote: Remote,
   options: RenewalOptions = {},
 ): Promise<Remote> {
-  const { wish, isNew } = await storedWish(parts, remote, options);
-  const { renewed, skewMs } = await answerTo(wish, { parts, remote, options });
-  // An answer that was given before is given again word for word, the time it was then included.
-  const lastSkewMs = isNew ? skewMs : remote.lastSkewMs;
-  // Stored as it is, it would be asked for again by every command.
-  if (parts.clock.now() >= renewed.expiresAt) {
-    await parts.remotes.change(remote.gatehouseId, (current) => ({ ...current, lastSkewMs }));
-    throw clockAhead(remote, lastSkewMs);
+  const { current, wish, isNew } = await storedWish(parts, remote, options);
+  if (wish === undefined) return current;
+  const result = await outcomeOf(wish, { parts, remote: current, options });
+  if (result.kind === "unfit") {
+    const stale = await forgetAnswer(parts, current, wish);
+    // An answer given before may be for a key that the gatehouse has replaced since.
+    if (isNew) throw result.failure;
+    return await renewCertificate(parts, stale, options);
   }
-  return await parts.remotes.change(remote.gatehouseId, (current) =>
-    withRenewed(current, wish, renewed, lastSkewMs),
-  );
+  return await keep(result, { parts, remote: current, wish, isNew });
 }
 
 /** Uses a certificate for the first time, so that the gatehouse lets go of the key before it. @throws GatehouseError */
@@ -129,62 +94,55 @@ interface Renewal {
 }
 
 interface Answered {
+  readonly kind: "answered";
   readonly renewed: RenewedCertificate;
   readonly skewMs: number;
+}
+
+/** The wish has had an answer, or never will, and it is of no use: asked for again, it would be the same. */
+interface Unfit {
+  readonly kind: "unfit";
+  readonly failure: unknown;
+}
+
+interface Kept extends Omit<Renewal, "options"> {
+  readonly wish: RenewalWish;
+  readonly isNew: boolean;
+}
+
+async function keep({ renewed, skewMs }: Answered, { parts, remote, wish, isNew }: Kept): Promise<Remote> {
+  // An answer that was given before is given again word for word, the time it was then included.
+  const lastSkewMs = isNew ? skewMs : remote.lastSkewMs;
+  if (parts.clock.now() < renewed.expiresAt) {
+    return await parts.remotes.change(remote.gatehouseId, (current) =>
+      withRenewed(current, wish, renewed, lastSkewMs),
+    );
+  }
+  // By a clock that is so far ahead every command would renew again: the wish stays, and with it the answer.
+  await parts.remotes.change(remote.gatehouseId, (current) => ({ ...current, lastSkewMs }));
+  throw clockAhead(remote, lastSkewMs);
 }
 
 /** Whoever has stored the wish's answer has forgotten the wish: then there is nothing to do. */
 function withRenewed(
   current: Remote,
-  { requestId }: RenewalWish,
+  wish: RenewalWish,
   { certificate, caCertificates, expiresAt: certificateExpiresAt }: RenewedCertificate,
   lastSkewMs: number | undefined,
 ): Remote {
   const { renewal, ...rest } = current;
-  if (renewal === undefined || !equalBytes(renewal.requestId, requestId)) return current;
+  if (!isSameWish(renewal, wish)) return current;
   return { ...rest, certificate, caCertificates, certificateExpiresAt, lastSkewMs };
 }
 
-/** The one that is stored, when its answer may still be had; else a new one, stored. */
-async function storedWish(
-  parts: RenewalParts,
-  remote: Remote,
-  { newKey = false }: RenewalOptions,
-): Promise<{ readonly wish: RenewalWish; readonly isNew: boolean }> {
-  const inUse = await parts.keyFor(remote.certificate);
-  const fits = (kept: RenewalWish | undefined): kept is RenewalWish => {
-    const ageMs = parts.clock.now() - (kept?.askedAt ?? 0);
-    if (kept === undefined || ageMs >= WISH_MS || ageMs < -WISH_MS) return false;
-    // A new key that was asked for once is what comes of any renewal.
-    return !newKey || !equalBytes(kept.spkiSha256, inUse.spkiSha256);
-  };
-  if (fits(remote.renewal)) return { wish: remote.renewal, isNew: false };
-  const own = await newWish(parts, newKey ? await parts.addKey() : inUse);
-  const { renewal: wish = own } = await parts.remotes.change(remote.gatehouseId, (current) =>
-    fits(current.renewal) ? current : { ...current, renewal: own },
-  );
-  return { wish, isNew: wish === own };
-}
-
-async function newWish({ identity, clock, random }: RenewalParts, tls: TlsIdentity): Promise<RenewalWish> {
-  return {
-    requestId: random.bytes(REQUEST_ID_BYTES),
-    nonce: random.bytes(NONCE_BYTES),
-    certificateRequest: await createTlsRequest({ publicKey: identity.publicKey, tls }),
-    spkiSha256: tls.spkiSha256,
-    askedAt: clock.now(),
-  };
-}
-
-async function answerTo(wish: RenewalWish, renewal: Renewal): Promise<Answered> {
+async function outcomeOf(wish: RenewalWish, renewal: Renewal): Promise<Answered | Unfit> {
   const { remote, parts } = renewal;
   if (hasRunOut(remote, parts.clock)) return await askLate(wish, renewal);
-  const answer = await askOnTime(wish, renewal);
-  return answer ?? (await askLate(wish, renewal));
+  return (await askOnTime(wish, renewal)) ?? (await askLate(wish, renewal));
 }
 
 /** Undefined when the gatehouse, verified, says that the certificate has run out. */
-async function askOnTime(wish: RenewalWish, renewal: Renewal): Promise<Answered | undefined> {
+async function askOnTime(wish: RenewalWish, renewal: Renewal): Promise<Answered | Unfit | undefined> {
   const { name, lastSkewMs } = renewal.remote;
   await using quic = await dial("strict", renewal).catch((failure: unknown) => {
     // What is said before the handshake is over anybody may have said.
@@ -199,7 +157,7 @@ async function askOnTime(wish: RenewalWish, renewal: Renewal): Promise<Answered 
 }
 
 /** With a certificate that has run out. */
-async function askLate(wish: RenewalWish, renewal: Renewal): Promise<Answered> {
+async function askLate(wish: RenewalWish, renewal: Renewal): Promise<Answered | Unfit> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       await using quic = await dial("danger-any-key", renewal);
@@ -218,22 +176,33 @@ async function askOver(
   quic: QuicClientConnection,
   wish: RenewalWish,
   { parts, remote, options }: Renewal,
-): Promise<Answered> {
+): Promise<Answered | Unfit> {
   const { clock, identity } = parts;
   using caller = new Caller(parts);
   const { certificateRequest, nonce, requestId } = wish;
   const asked = askedNow(clock);
-  const answer = await caller.unary(
-    () => quic.connection.openStream(),
-    METHODS.Device.Renew,
-    { certificateRequest, nonce },
-    { requestId, ...callOptions(options) },
-  );
-  const [shown = new Uint8Array(0)] = quic.connection.peerCertificates;
-  const serverSpkiSha256 = sha256(spkiOf(shown));
-  const renewed = checkedRenewal(answer, { remote, wish, deviceId: identity.id, serverSpkiSha256 });
-  return { renewed, skewMs: skewSince(asked, clock, answer.now) };
+  const open = () => quic.connection.openStream();
+  try {
+    const request = { certificateRequest, nonce };
+    const call = { requestId, ...callOptions(options) };
+    const answer = await caller.unary(open, METHODS.Device.Renew, request, call);
+    const [shown = new Uint8Array(0)] = quic.connection.peerCertificates;
+    const serverSpkiSha256 = sha256(spkiOf(shown));
+    const renewed = checkedRenewal(answer, { remote, wish, deviceId: identity.id, serverSpkiSha256 });
+    return { kind: "answered", renewed, skewMs: skewSince(asked, clock, answer.now) };
+  } catch (failure) {
+    if (UNFIT.some((code) => isGatehouseError(failure, code))) return { kind: "unfit", failure };
+    throw failure;
+  }
 }
+
+/** The check of the answer, or the gatehouse about a request id that it cannot answer any more. */
+const UNFIT = [
+  "quic.wrong-server",
+  "certificate.bad-request",
+  "rpc.outcome-unknown",
+  "rpc.request-mismatch",
+] as const;
 
 async function dial(
   verification: PeerVerification["kind"],
