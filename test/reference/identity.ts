@@ -50,9 +50,12 @@ export function isSigned(
 
 export function deviceId(publicKey: Uint8Array): string {
   const digest = sha256(publicKey);
-  const check = sha256(p32(utf8("gatehouse/v1/device-id/check"), digest));
-  return base32(digest) + base32(check).slice(0, 4);
+  return base32(digest) + checkOf(digest);
 }
+
+/** The four check characters. */
+export const checkOf = (digest: Uint8Array): string =>
+  base32(sha256(p32(utf8("gatehouse/v1/device-id/check"), digest))).slice(0, 4);
 
 function base32(bytes: Uint8Array): string {
   const bits = [...bytes].map((byte) => byte.toString(2).padStart(8, "0")).join("");

@@ -1,5 +1,5 @@
 /** The joiner of docs/pairing.md. */
-import { concat, equal, sha256, utf8 } from "./bytes.ts";
+import { concat, equal, sha256 } from "./bytes.ts";
 import { checkGrant, spkiOf } from "./certificates.ts";
 import { sharedPoint, shareOf } from "./cpace.ts";
 import { deviceId, type Identity, isSigned } from "./identity.ts";
@@ -13,6 +13,7 @@ import {
   readConfirm,
   readGrant,
   readHello,
+  readRefusal,
   Unframer,
 } from "./messages.ts";
 import { badMessage, Refused } from "./refused.ts";
@@ -75,7 +76,7 @@ export class TwinJoiner {
   /** What to send. @throws Refused when the exchange must end. */
   receive(bytes: Uint8Array): Uint8Array {
     const answers = this.#unframer.push(bytes).map((arrived) => {
-      if (arrived.name === "refusal") throw new Refused(arrived.fields.text("code", 64), "so the gatehouse");
+      if (arrived.name === "refusal") throw new Refused(readRefusal(arrived), "so the gatehouse");
       return this.#due(arrived);
     });
     return concat(...answers);
@@ -153,6 +154,3 @@ export class TwinJoiner {
     return new Uint8Array(0);
   }
 }
-
-/** Digits as CPace takes them. */
-export const secretOfCode = (code: string): Uint8Array => utf8(code);

@@ -164,6 +164,13 @@ export function readConfirm(arrived: Arrived): Confirm {
   return { tag: fields.exactly("tag", 64), signature: fields.exactly("signature", 64) };
 }
 
+/** The refusal's code. */
+export function readRefusal({ fields }: Arrived): string {
+  fields.text("message", 1_024);
+  fields.text("hint", 1_024);
+  return fields.text("code", 64);
+}
+
 export function readRequest(arrived: Arrived): Request {
   const fields = expect(arrived, "request");
   return {
