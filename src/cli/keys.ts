@@ -1,12 +1,7 @@
-/** Where the keys are kept that open what lies in a home. */
+/** Where the key is kept that opens a home's vault. */
 import type { Command } from "commander";
-import { systemClock, systemRandom } from "../core/index.ts";
-import {
-  type KeyProvider,
-  type KeyProviderSpec,
-  keyProviderFor,
-  parseKeyProviderSpec,
-} from "../keystore/index.ts";
+import { GatehouseError, systemClock, systemRandom } from "../core/index.ts";
+import { type KeyProvider, keyProviderFor, parseKeyProviderSpec } from "../keystore/index.ts";
 import type { Context } from "./context.ts";
 import { Passphrase } from "./passphrase.ts";
 
@@ -18,34 +13,49 @@ export interface KeyOptions {
   readonly kekPassphraseFile?: string;
 }
 
-/** Adds `--kek-passphrase-file FILE` to a command that opens what a passphrase may keep closed. */
-export function withPassphraseOption(command: Command): Command {
-  return command.option(
-    "--kek-passphrase-file <file>",
-    "read the passphrase from the first line of a file; - is standard input",
-  );
-}
-
-/** Adds `--kek SPEC` and what belongs to it to a command that makes or opens a home. */
+/** Adds `--kek SPEC` and what belongs to it to a command that makes or opens a vault. */
 export function withKeyOptions(command: Command): Command {
-  const spec = "keyfile[:PATH], passphrase, keyring, systemd or command:PROGRAM";
-  return withPassphraseOption(
-    command.option("--kek <spec>", `where the key that opens the vault is kept: ${spec}`),
-  );
+  const places = "keyfile[:PATH], passphrase, keyring, systemd or command:PROGRAM";
+  return command
+    .option("--kek <place>", `where the key that opens the vault is kept: ${places}`)
+    .option(
+      "--kek-passphrase-file <file>",
+      "read the passphrase from a file's first line; - is standard input",
+    );
 }
 
-/** The providers of a home; disposing them forgets the passphrase, which nobody needs once the home is open. */
-export interface HomeKeys extends Disposable {
-  readonly spec: KeyProviderSpec;
-  readonly vault: KeyProvider;
-  readonly identity: KeyProvider;
+/** What opens a home's vault; disposing it forgets the passphrase, which nobody needs once the vault is open. */
+export interface VaultKey extends Disposable {
+  readonly provider: KeyProvider;
 }
+
+/** `--kek` words that say all there is to say of a kind. */
+const SPEC_OF_KIND: ReadonlyMap<string, string> = new Map([
+  ["key-file", "keyfile"],
+  ["passphrase", "passphrase"],
+  ["keyring", "keyring"],
+  ["systemd", "systemd"],
+]);
 
 /**
- * @param spec what `--kek` takes.
- * @throws GatehouseError `usage.bad-argument`. The providers throw what `keyProviderFor` and `Passphrase` say.
+ * As `--kek` says, or as the vault itself remembers.
+ *
+ * @param kinds those of the vault's slots; none where there is no vault yet.
+ * @throws GatehouseError `usage.bad-argument`; `key.missing` when the vault remembers less than is needed. The provider
+ * throws what `keyProviderFor` and `Passphrase` say.
  */
-export function homeKeys(context: Context, spec: string, { kekPassphraseFile }: KeyOptions): HomeKeys {
+export function vaultKey(context: Context, options: KeyOptions, kinds: readonly string[] = []): VaultKey {
+  const [kind = "key-file"] = kinds;
+  return keyOf(context, options.kek ?? SPEC_OF_KIND.get(kind) ?? unnamed(kind), options);
+}
+
+function unnamed(kind: string): never {
+  throw new GatehouseError("key.missing", `this vault is opened by a key of the kind ${kind}`, {
+    hint: "say which one: --kek command:PROGRAM",
+  });
+}
+
+function keyOf(context: Context, spec: string, { kekPassphraseFile }: KeyOptions): VaultKey {
   const { io, config } = context;
   const parsed = parseKeyProviderSpec(spec);
   const passphrase = new Passphrase(context, kekPassphraseFile);
@@ -60,9 +70,7 @@ export function homeKeys(context: Context, spec: string, { kekPassphraseFile }: 
     ),
   };
   return {
-    spec: parsed,
-    vault: keyProviderFor(parsed, "vault", surroundings),
-    identity: keyProviderFor(parsed, "identity", surroundings),
+    provider: keyProviderFor(parsed, "vault", surroundings),
     [Symbol.dispose]: () => passphrase[Symbol.dispose](),
   };
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { createContext, createOutput } from "../../src/cli/context.ts";
-import { homeKeys } from "../../src/cli/keys.ts";
+import { vaultKey } from "../../src/cli/keys.ts";
 import { Passphrase } from "../../src/cli/passphrase.ts";
 import { isGatehouseError } from "../../src/core/index.ts";
 import type { PassphrasePrompt } from "../../src/keystore/index.ts";
@@ -118,24 +118,23 @@ describe("a passphrase", () => {
   });
 });
 
-describe("the keys of a home", () => {
-  it("open what they closed, vault and identity, for the same passphrase only", async () => {
-    const keysFor = (passphrase: string) =>
-      homeKeys(around({ stdin: passphrase }).context, "passphrase", { kekPassphraseFile: "-" });
-    using made = keysFor("correct horse");
-    const { key, parameters } = await made.vault.create("v");
-    expect((await made.identity.load("v", parameters)).equals(key)).toBe(true);
-    using again = keysFor("correct horse");
-    expect((await again.vault.load("v", parameters)).equals(key)).toBe(true);
-    using other = keysFor("correct mouse");
-    expect((await other.vault.load("v", parameters)).equals(key)).toBe(false);
+describe("the key of a vault", () => {
+  it("opens what it closed, for the same passphrase only", async () => {
+    const keyFor = (stdin: string) =>
+      vaultKey(around({ stdin }).context, { kek: "passphrase", kekPassphraseFile: "-" }).provider;
+    const { key, parameters } = await keyFor("correct horse").create("v");
+    expect((await keyFor("correct horse").load("v", parameters)).equals(key)).toBe(true);
+    expect((await keyFor("correct mouse").load("v", parameters)).equals(key)).toBe(false);
   });
 
-  it("are of the kind that was asked for, or of none that is known", () => {
+  it("is kept where it was asked for, else where the vault remembers, else in a key file", () => {
     const { context } = around();
-    const kindOf = (spec: string) => homeKeys(context, spec, {}).vault.kind;
-    expect(kindOf("keyfile")).toBe("key-file");
-    expect(kindOf("command:/usr/bin/key")).toBe("command");
+    const kindOf = (kek: string | undefined, ...remembered: readonly string[]) =>
+      vaultKey(context, kek === undefined ? {} : { kek }, remembered).provider.kind;
+    expect(kindOf("command:/usr/bin/key", "passphrase")).toBe("command");
+    expect(kindOf(undefined, "passphrase")).toBe("passphrase");
+    expect(kindOf(undefined)).toBe("key-file");
     expect(() => kindOf("paper")).toThrowError(expect.objectContaining({ code: "usage.bad-argument" }));
+    expect(() => kindOf(undefined, "command")).toThrowError(expect.objectContaining({ code: "key.missing" }));
   });
 });

@@ -1,5 +1,6 @@
 import { silentLogger, systemClock, systemRandom } from "../../core/index.ts";
 import type { Commands } from "../context.ts";
+import { type KeyOptions, vaultKey, withKeyOptions } from "../keys.ts";
 import { facts } from "../table.ts";
 import { grouped } from "../words.ts";
 
@@ -8,11 +9,14 @@ export function addInit({ program, bind }: Commands): void {
     .command("init")
     .description("make the identity, the certificate authority and the vault of a new gatehouse")
     .option("--name <name>", "what to call it; the host's name by default");
-  bind(command, async ({ config, output, io }) => {
-    const { initHome } = await import("../../daemon/index.ts");
+  bind(withKeyOptions(command), async (context, _args, options: KeyOptions) => {
+    const { config, output, io } = context;
+    const { initHome } = await loadDaemon();
+    using key = vaultKey(context, options);
     const { home, keyDir, name } = config;
     const made = await initHome({
       ...{ home, keyDir, name, clock: systemClock, random: systemRandom, logger: silentLogger },
+      kek: key.provider,
     });
     output.result({ ...made, home }, () =>
       facts(
@@ -29,4 +33,9 @@ export function addInit({ program, bind }: Commands): void {
     if (!output.isJson) output.note(`\nStart it with: ${io.invocation} serve`);
     return undefined;
   });
+}
+
+/** Apart from its caller: TypeScript 6.0 leaves `.ts` in a dynamic import beside a `using`. */
+function loadDaemon() {
+  return import("../../daemon/index.ts");
 }

@@ -14,6 +14,7 @@ import { createLogger } from "../../observe/index.ts";
 import type { Commands, Context, GlobalOptions } from "../context.ts";
 import type { Io, Parent } from "../io.ts";
 import { asJoiner } from "../joiner.ts";
+import { type KeyOptions, vaultKey, withKeyOptions } from "../keys.ts";
 import { packageVersion } from "../package-version.ts";
 import { type PairingEvent, watchPairing } from "../pairing-watch.ts";
 import { ServiceManager } from "../service-manager.ts";
@@ -31,8 +32,8 @@ export function addServe({ program, bind }: Commands): void {
     .option("--name <name>", "with --init, what to call it; the host's name by default")
     .option("--supervise", "start it again whenever it ends unexpectedly")
     .addOption(new Option("--supervised <life>").choices(["first", "again"]).hideHelp());
-  bind(command, (context, _args, options: ServeOptions) =>
-    wantsSupervision(context, options) ? superviseSelf(context) : serve(context, options),
+  bind(withKeyOptions(command), (context, _args, options: ServeOptions) =>
+    wantsSupervision(context, options) ? superviseSelf(context, options) : serve(context, options),
   );
 }
 
@@ -41,7 +42,7 @@ function wantsSupervision({ io }: Context, { supervise: isAsked, supervised }: S
   return supervised === undefined && (isAsked === true || io.pid === 1);
 }
 
-interface ServeOptions extends GlobalOptions {
+interface ServeOptions extends GlobalOptions, KeyOptions {
   readonly init?: boolean;
   readonly openPairing?: boolean;
   readonly supervise?: boolean;
@@ -49,7 +50,12 @@ interface ServeOptions extends GlobalOptions {
   readonly supervised?: Life;
 }
 
-function superviseSelf(context: Context): Promise<number> {
+async function superviseSelf(context: Context, { kekPassphraseFile }: ServeOptions): Promise<number> {
+  if (kekPassphraseFile === "-") {
+    throw new GatehouseError("usage.bad-argument", "standard input gives the passphrase only once", {
+      hint: "name a file with --kek-passphrase-file: the daemon may have to be started again",
+    });
+  }
   const { io } = context;
   const logger = stderrLogger(context, systemClock);
   return supervise({ start: (life) => startSelf(io, life), stop: io.stop, clock: systemClock, logger });
@@ -63,22 +69,27 @@ async function serve(context: Context, options: ServeOptions): Promise<undefined
   const isAgain = options.supervised === "again";
   const stop = parent === undefined ? io.stop : AbortSignal.any([io.stop, parent.gone]);
   const logger = stderrLogger(context, systemClock);
-  const { Daemon: daemonClass } = await loadDaemon();
+  const { Daemon: daemonClass, homeKeyKinds } = await loadDaemon();
   const { home, keyDir, name } = config;
+  using key = vaultKey(context, options, await homeKeyKinds(home));
   await using daemon = await daemonClass.start({
     ...{
       home,
       keyDir,
       listen: config.listen,
       leafLifetimeMs: config.certificateLifetimeMs,
+      kek: key.provider,
       version: packageVersion(),
       pid: io.pid,
     },
     ...(options.init === true && !isAgain ? { init: { name } } : {}),
     ...{ clock: systemClock, random: systemRandom, logger },
     leafLifetimeMs: config.certificateLifetimeMs,
+    kek: key.provider,
     watchdog: parent === undefined ? {} : { parentPid: parent.pid },
   });
+  // The vault is open: nobody needs the passphrase any more.
+  key[Symbol.dispose]();
   using manager = ServiceManager.of(io, systemClock, logger);
   const { quic, deviceId, fingerprint } = daemon.ready;
   output.result({ event: "ready", quic, deviceId, fingerprint, name: daemon.ready.name }, () =>
