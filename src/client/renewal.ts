@@ -46,7 +46,7 @@ export function renewalTime(certificate: Uint8Array): number {
   const { serial, notBefore, expiresAt } = certificateFacts(certificate);
   // The first digits are less random: the number must not be negative.
   const chance = Number.parseInt(serial.slice(-8), 16) / 2 ** 32;
-  return notBefore + (expiresAt - notBefore) * (0.4 + 0.2 * chance);
+  return Math.round(notBefore + (expiresAt - notBefore) * (0.4 + 0.2 * chance));
 }
 
 /** By this device's clock, or by the gatehouse's as it was last known. */

@@ -5,6 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Remote, Remotes } from "../../src/client/index.ts";
 import { LIMITS, systemRandom, unixMs } from "../../src/core/index.ts";
 import { DeviceIdentity } from "../../src/identity/index.ts";
+import { TsxChild } from "../support/tsx-child.ts";
+import { ADDER_PATH } from "./remote-adder.ts";
 
 let home: string;
 let remotes: Remotes;
@@ -29,6 +31,16 @@ function remote(name: string, identity = DeviceIdentity.generate(systemRandom)):
     pairedAt: unixMs(1_700_000_000_000),
     certificateExpiresAt: unixMs(1_700_000_000_001),
   };
+}
+
+const identityOfOld = DeviceIdentity.generate(systemRandom);
+
+/** A process that adds so many gatehouses, one after another. */
+async function addsFrom(prefix: string, count: number): Promise<TsxChild> {
+  const child = new TsxChild(ADDER_PATH);
+  await child.event("ready");
+  child.send({ home, prefix, count });
+  return child;
 }
 
 describe("the list of gatehouses", () => {
@@ -78,6 +90,108 @@ describe("the list of gatehouses", () => {
       });
     }
     expect((await remotes.resolve()).address).toBe("gatehouse.example:7444");
+  });
+
+  it("calls a gatehouse by another name, which stays the default if it was", async () => {
+    await remotes.add(remote("home"));
+    const work = await remotes.add(remote("work"));
+    await remotes.setDefault("work");
+    const renamed = await remotes.set("work", { name: "office", address: "office.example:7443" });
+    expect(renamed).toEqual({ ...work, name: "office", address: "office.example:7443" });
+    expect(await remotes.resolve()).toEqual(renamed);
+    await expect(remotes.resolve("work")).rejects.toMatchObject({ code: "remote.not-found" });
+    expect((await remotes.list()).map(({ name, isDefault }) => [name, isDefault])).toEqual([
+      ["home", false],
+      ["office", true],
+    ]);
+    expect((await remotes.set("office", { name: "office" })).name).toBe("office");
+  });
+
+  it("gives no name to two, and none that cannot be typed or is another's id", async () => {
+    const first = await remotes.add(remote("home"));
+    await remotes.add(remote("work"));
+    await expect(remotes.set("work", { name: "home" })).rejects.toMatchObject({
+      code: "remote.name-taken",
+      exitCode: 7,
+    });
+    const bad = [
+      "",
+      " ",
+      " x",
+      "x ",
+      "a\u0000b",
+      "a\nb",
+      "\u202eb",
+      "x".repeat(65),
+      "\u2028",
+      first.gatehouseId,
+    ];
+    for (const name of bad) {
+      await expect(remotes.set("work", { name })).rejects.toMatchObject({ code: "usage.bad-argument" });
+    }
+    for (const name of ["Büro 2", "x".repeat(64)]) {
+      expect((await remotes.set("work", { name })).name).toBe(name);
+      await remotes.set(name, { name: "work" });
+    }
+    await expect(remotes.set("elsewhere", { name: "x" })).rejects.toMatchObject({ code: "remote.not-found" });
+  });
+
+  it("loses no change of several that are made at once", async () => {
+    const others = Array.from({ length: 12 }, () => Remotes.of(home));
+    const added = await Promise.all(others.map((own, index) => own.add(remote(`home-${index}`))));
+    await Promise.all(
+      added.map(({ gatehouseId }, index) =>
+        index % 2 === 0
+          ? Remotes.of(home).set(gatehouseId, { address: `192.0.2.${index}:7443` })
+          : Remotes.of(home).change(gatehouseId, (entry) => ({ ...entry, lastSkewMs: index })),
+      ),
+    );
+    const listed = await remotes.list();
+    expect(listed).toHaveLength(12);
+    for (const { name, address, lastSkewMs } of listed) {
+      const index = Number(name.slice("home-".length));
+      expect(index % 2 === 0 ? address : lastSkewMs).toBe(index % 2 === 0 ? `192.0.2.${index}:7443` : index);
+    }
+  });
+
+  it("loses no change of several processes", async () => {
+    const children = await Promise.all([1, 2, 3].map((index) => addsFrom(`process-${index}`, 8)));
+    await Promise.all(children.map(async (child) => expect(await child.event("done")).toBeTruthy()));
+    await Promise.all(children.map((child) => child[Symbol.asyncDispose]()));
+    expect(await remotes.list()).toHaveLength(24);
+  });
+
+  it("reads what a version before renewals has written, and keeps what it says", async () => {
+    await remotes.add(remote("home"));
+    const path = join(home, "remotes.json");
+    const key = Buffer.from(identityOfOld.publicKey).toString("base64");
+    const old = {
+      version: 1,
+      default: "attic",
+      remotes: [
+        {
+          ...{ name: "attic", gatehouseId: identityOfOld.id, identityKey: key, address: "192.0.2.9:7443" },
+          ...{ caCertificates: ["AQI="], certificate: "Aw==", deviceName: "laptop", role: "member" },
+          ...{ pairedAt: 1_700_000_000_000, certificateExpiresAt: 1_700_000_000_001 },
+        },
+      ],
+    };
+    await writeFile(path, JSON.stringify(old));
+    const read = await remotes.resolve();
+    expect(read).toEqual({ ...remote("attic", identityOfOld), address: "192.0.2.9:7443" });
+    await remotes.set("attic", { name: "loft" });
+    expect(await remotes.resolve("loft")).toEqual({ ...read, name: "loft" });
+  });
+
+  it("gives back a renewal that is under way, to the byte", async () => {
+    const added = await remotes.add(remote("home"));
+    const renewal: NonNullable<Remote["renewal"]> = {
+      ...{ requestId: systemRandom.bytes(16), nonce: systemRandom.bytes(32) },
+      ...{ certificateRequest: systemRandom.bytes(300), spkiSha256: systemRandom.bytes(32) },
+      askedAt: unixMs(1_700_000_000_002),
+    };
+    await remotes.change(added.gatehouseId, (entry) => ({ ...entry, renewal, lastSkewMs: -7 }));
+    expect(await Remotes.of(home).resolve("home")).toEqual({ ...added, renewal, lastSkewMs: -7 });
   });
 
   it("has an end", async () => {
