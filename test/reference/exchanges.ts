@@ -103,7 +103,7 @@ const fresh = (): { nonce: Uint8Array; scalar: Uint8Array } => ({
   scalar: scalarOf(Uint8Array.from(randomBytes(64))),
 });
 
-/** A phone that was written from the document. */
+/** A phone of the twin's. */
 export class TwinPhone {
   readonly identity = new Identity(Uint8Array.from(randomBytes(32)));
   readonly certificate: Uint8Array;
@@ -140,7 +140,7 @@ export class TwinPhone {
   }
 }
 
-/** A gatehouse that was written from the document, with an authority of its own. */
+/** A gatehouse of the twin's, with an authority of its own. */
 export class TwinHome {
   readonly identity = new Identity(Uint8Array.from(randomBytes(32)));
   readonly certificate: Uint8Array;
