@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type JoinOptions, joinGatehouse, Remotes } from "../../src/client/index.ts";
+import { systemRandom } from "../../src/core/index.ts";
+import { DeviceIdentity } from "../../src/identity/index.ts";
 import { ScriptedGatehouse } from "./scripted-gatehouse.ts";
 
 let home: string;
@@ -107,6 +109,54 @@ describe("joining", () => {
     await using gatehouse = await ScriptedGatehouse.open({ cutBefore: 3, cuts: 1 });
     expect((await joining(gatehouse.uri)).gatehouse.deviceId).toBe(gatehouse.id);
     expect(gatehouse.connections).toBe(2);
+  });
+
+  it("waits for somebody's yes, and says so", async () => {
+    await using gatehouse = await ScriptedGatehouse.open({ verdict: "approve" });
+    const pending: number[] = [];
+    const onPending = (timeoutMs: number): void => void pending.push(timeoutMs);
+    const joined = await joining(gatehouse.address, { code: gatehouse.code, onPending });
+    expect(joined.gatehouse.deviceId).toBe(gatehouse.id);
+    expect(pending).toHaveLength(1);
+    expect(pending[0]).toBeGreaterThan(0);
+    expect(gatehouse.enrolled).toBe(1);
+  });
+
+  it("gets what was granted while its link was down, over a new one", async () => {
+    await using gatehouse = await ScriptedGatehouse.open({ verdict: "approve", cutsWhenAsked: true });
+    const joined = await joining(gatehouse.address, { code: gatehouse.code });
+    expect(joined.gatehouse.deviceId).toBe(gatehouse.id);
+    expect(gatehouse.connections).toBe(2);
+    expect(gatehouse.enrolled).toBe(1);
+  });
+
+  it("stores nothing after a no, and does not ask again", async () => {
+    await using gatehouse = await ScriptedGatehouse.open({ verdict: "deny" });
+    await expect(joining(gatehouse.address, { code: gatehouse.code })).rejects.toMatchObject({
+      code: "pairing.denied",
+      exitCode: 10,
+    });
+    expect(gatehouse.connections).toBe(1);
+    expect(gatehouse.enrolled).toBe(0);
+    expect(await Remotes.of(home).list()).toEqual([]);
+  });
+
+  it("takes the place of the device of its name when it says so, and somebody agrees", async () => {
+    const holder = DeviceIdentity.generate(systemRandom).id;
+    await using gatehouse = await ScriptedGatehouse.open({ verdict: "approve", holder });
+    const joined = await joining(gatehouse.address, { code: gatehouse.code, replace: true });
+    expect(gatehouse.replaced).toBe(holder);
+    expect(joined.device.id).not.toBe(holder);
+  });
+
+  it("does not take it otherwise, and hears how it could", async () => {
+    const holder = DeviceIdentity.generate(systemRandom).id;
+    await using gatehouse = await ScriptedGatehouse.open({ verdict: "approve", holder });
+    await expect(joining(gatehouse.address, { code: gatehouse.code })).rejects.toMatchObject({
+      code: "device.name-taken",
+      hint: expect.stringContaining("--replace"),
+    });
+    expect(gatehouse.enrolled).toBe(0);
   });
 
   it("waits while somebody else tries the code", async () => {

@@ -9,6 +9,7 @@ import {
   PairingLimiter,
   PairingResponder,
   type PairingStream,
+  type PairingVerdict,
   PairingWindow,
   servePairing,
 } from "../../src/pairing/index.ts";
@@ -21,6 +22,12 @@ export interface Script {
   readonly cutBefore?: number;
   /** … on so many connections. */
   readonly cuts?: number;
+  /** Somebody is asked about whoever comes, and says this. */
+  readonly verdict?: PairingVerdict;
+  /** Id of the device that has every name. */
+  readonly holder?: string;
+  /** The first connection breaks as soon as somebody is asked; the answer comes while nobody is there. */
+  readonly cutsWhenAsked?: boolean;
   /** Takes streams and never answers. */
   readonly isSilent?: boolean;
 }
@@ -29,6 +36,8 @@ export interface Script {
 export class ScriptedGatehouse implements AsyncDisposable {
   connections = 0;
   enrolled = 0;
+  /** Id of the device whose place the newest took. */
+  replaced: string | undefined;
   readonly id;
   readonly code: string;
   readonly firstStream: Promise<void>;
@@ -38,6 +47,7 @@ export class ScriptedGatehouse implements AsyncDisposable {
   readonly #script: Script;
   readonly #server: QuicServer;
   readonly #window: PairingWindow;
+  #latest: QuicConnection | undefined;
   #heardStream: () => void = () => undefined;
 
   private constructor(parts: {
@@ -59,8 +69,11 @@ export class ScriptedGatehouse implements AsyncDisposable {
     const tls = this.#server.openPairing(PAIRING_ALPN);
     this.#window = PairingWindow.open({
       ...{ clock, random, limiter: parts.limiter, role: "member" },
-      onEvent: ({ kind }) => {
-        if (kind === "retired") tls[Symbol.dispose]();
+      requireApproval: parts.script.verdict !== undefined,
+      findByName: () => parts.script.holder,
+      onEvent: (event) => {
+        if (event.kind === "retired") tls[Symbol.dispose]();
+        if (event.kind === "asked") this.#asked(event.joiner.deviceId);
       },
     });
     this.id = parts.identity.id;
@@ -83,11 +96,12 @@ export class ScriptedGatehouse implements AsyncDisposable {
       identity: { keyPem: identity.tls.privateKeyPem, certificatePem: certificatePem(leaf.der) },
       admit: () => ({ kind: "admitted", accept: (connection) => accept(connection) }),
     });
-    const enroll: Enroll = async ({ certificateRequest, identityKey, name, role }) => {
+    const enroll: Enroll = async ({ certificateRequest, identityKey, name, role, replaces }) => {
       const request = await parseTlsRequest(certificateRequest);
       const deviceId = deviceIdOf(identityKey);
       const device = await issueLeaf({ ...authority, usage: "device", deviceId, spki: request.spki });
       gatehouse.enrolled += 1;
+      gatehouse.replaced = replaces;
       return { deviceId, name, role, certificate: device.der, caCertificates: [caCertificate] };
     };
     const store = { load: () => Promise.resolve([]), recordBurnt: () => Promise.resolve() };
@@ -137,8 +151,17 @@ export class ScriptedGatehouse implements AsyncDisposable {
     await this.#server[Symbol.asyncDispose]();
   }
 
+  #asked(deviceId: string): void {
+    const { verdict = "deny", cutsWhenAsked = false } = this.#script;
+    setImmediate(() => {
+      if (cutsWhenAsked) this.#latest?.close("internal");
+      setImmediate(() => this.#window.decide(deviceId, verdict));
+    });
+  }
+
   #accept(connection: QuicConnection): void {
     this.connections += 1;
+    this.#latest = connection;
     const isCut = this.connections <= (this.#script.cuts ?? 0);
     connection.onStream((stream) => {
       this.#heardStream();
