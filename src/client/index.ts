@@ -5,3 +5,4 @@ export { type Joined, type JoinOptions, joinGatehouse } from "./join.ts";
 export type { HandshakeFacts } from "./lane.ts";
 export type { ResumptionMode } from "./link.ts";
 export { type Remote, Remotes } from "./remotes.ts";
+export type { RenewalOptions } from "./renewal-wish.ts";
