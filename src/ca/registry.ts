@@ -1,5 +1,5 @@
 import { inspectLeaf, type LeafFacts } from "../certs/index.ts";
-import { type Clock, equalBytes, GatehouseError, isGatehouseError } from "../core/index.ts";
+import { type Clock, equalBytes, GatehouseError, isGatehouseError, LIMITS } from "../core/index.ts";
 import { type DeviceId, foldDeviceId, parseDeviceId } from "../identity/index.ts";
 import type { DeviceRow, DeviceSight, DeviceStore } from "./device-store.ts";
 
@@ -50,6 +50,12 @@ export class DeviceRegistry<Row extends DeviceRow> {
   /** Whether some device may come in with an expired certificate now. */
   get isReadmitting(): boolean {
     return this.list().some((row) => this.#isReadmitted(row));
+  }
+
+  /** Whether this one may. */
+  isReadmitted(id: string): boolean {
+    const row = this.#options.store.get(id);
+    return row !== undefined && this.#isReadmitted(row);
   }
 
   get(id: DeviceId): Row | undefined {
@@ -146,8 +152,10 @@ export class DeviceRegistry<Row extends DeviceRow> {
     }
   }
 
+  /** One that lasts longer than any may was given by a clock that was wrong. */
   #isReadmitted({ state, readmittedUntil = 0 }: Row): boolean {
-    return state === "active" && readmittedUntil > this.#options.clock.now();
+    const leftMs = readmittedUntil - this.#options.clock.now();
+    return state === "active" && leftMs > 0 && leftMs <= LIMITS.readmissionMaxMs;
   }
 
   /**

@@ -94,6 +94,7 @@ export class Daemon implements AsyncDisposable {
     const own = { layout, identity, boot, ca, devices: storage.vault.devices, ...storage, ...options };
     const epoch = await RevocationEpoch.open(own);
     const quarantine = await openQuarantine(layout, identity, storage, options);
+    await epoch.keep();
     const presence = resources.use(await Presence.begin(own));
     const certificates = await OwnCertificates.open({ ...own, gatehouseName: boot.name });
     const spotlight = (await startWatchdog(layout, options, resources))?.spotlight;

@@ -2,7 +2,7 @@ import { Authorizer, loadDefaultPolicies, loadDefaultSchema } from "../authz/ind
 import { type AdmittedDevice, type DeviceCa, DeviceRegistry } from "../ca/index.ts";
 import { invariant, type Resources } from "../core/index.ts";
 import { type DeviceIdentity, parseDeviceId } from "../identity/index.ts";
-import { PairingLimiter } from "../pairing/index.ts";
+import { type Enroll, PairingLimiter } from "../pairing/index.ts";
 import {
   dialable,
   formatAddress,
@@ -62,6 +62,7 @@ export async function openDoor(parts: DoorParts, resources: Resources): Promise<
   });
   const peers = new Peers();
   resources.use(registry.onChange((row) => expelUnwelcome(peers, row)));
+  resources.use(registry.onChange(() => parts.epoch.keepSoon()));
 
   // Pairing and status speak of the server, and the server admits by asking both: it comes last.
   let opened: QuicServer | undefined;
@@ -88,7 +89,7 @@ export async function openDoor(parts: DoorParts, resources: Resources): Promise<
 }
 
 async function openPairingDoor(
-  { identity, boot, ca, certificates, storage, clock, random, logger }: DoorParts,
+  { identity, boot, ca, certificates, epoch, storage, clock, random, logger }: DoorParts,
   server: () => QuicServer,
 ): Promise<PairingDoor> {
   const { vault, audit } = storage;
@@ -97,7 +98,13 @@ async function openPairingDoor(
     limiterStore(vault.settings, () => audit.encodeEvent(burnt)),
     clock,
   );
-  const enroll = enrollment({ ca, vault, audit, clock });
+  const enrollIn = enrollment({ ca, vault, audit, clock });
+  const enroll: Enroll = async (request) => {
+    const grant = await enrollIn(request);
+    // Whom it replaces must not come back with a copy.
+    await epoch.keep();
+    return grant;
+  };
   return new PairingDoor({
     certificate: () => certificates.server.der,
     ...{ server, identity, limiter, enroll, clock, random, logger },
@@ -152,6 +159,7 @@ function deviceDirectory(
     find: (text) => registry.find(text),
     lastSeen: (id) => registry.lastSeen(id),
     connectionCount: (id) => peers.count(parseDeviceId(id)),
+    isReadmitted: (id) => registry.isReadmitted(id),
     onChange: (listener) => registry.onChange(listener),
     revoke: (id, at, mutation) => kept(devices.revoke(id, at, mutation)),
     release: (id, mutation) => quarantine.release(parseDeviceId(id), mutation),

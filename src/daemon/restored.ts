@@ -73,6 +73,15 @@ export class RevocationEpoch {
     await turn;
   }
 
+  /** For changes that nobody waits for: it is kept a moment later, or by the next change. */
+  keepSoon(): void {
+    this.keep().catch((failure: unknown) => {
+      this.#parts.logger.error("epoch-not-kept", {
+        error: failure instanceof Error ? failure.message : "unknown",
+      });
+    });
+  }
+
   async #whyCopied(): Promise<string | undefined> {
     const { devices, boot, identity, layout } = this.#parts;
     if (boot.revocationEpoch > devices.epoch) return "its vault is older than its boot record";

@@ -42,6 +42,8 @@ export interface DeviceDirectory {
   find(text: string): DeviceRow;
   lastSeen(id: string): DeviceSight | undefined;
   connectionCount(id: string): number;
+  /** Whether it may come in with an expired certificate now. */
+  isReadmitted(id: string): boolean;
   /** `listener` hears of each change right after it is on disk. */
   onChange(listener: (row: DeviceRow) => void): Disposable;
   /** @throws device.not-found, device.last-owner */
@@ -123,8 +125,10 @@ export function deviceService(
   );
 
   router.handle(METHODS.Device.Renew, (request, context) => {
-    const { deviceId, serverSpkiSha256 } = context.peer;
+    const { deviceId, serverSpkiSha256, access } = context.peer;
     const { certificateRequest, nonce } = request;
+    // Its connection may have outlived the readmission that let it in.
+    if (access === "renewal" && !devices.isReadmitted(deviceId)) throw readmissionOver();
     const wish = { deviceId, serverSpkiSha256, certificateRequest, nonce };
     return mutate(METHODS.Device.Renew, {
       ...{ context, request, granted: guard.granted(context) },
@@ -139,6 +143,12 @@ type RecordMessage = gatehouse.v1.DeviceRecord;
 
 function roleDetail({ role }: { readonly role: string }): Readonly<Record<string, string>> {
   return { role: parseRole(role) };
+}
+
+function readmissionOver(): GatehouseError<"certificate.expired"> {
+  return new GatehouseError("certificate.expired", "the time in which it could be renewed is over", {
+    hint: "ask the gatehouse's owner to readmit this device",
+  });
 }
 
 function parseReadmission(ttlMs: number): number {

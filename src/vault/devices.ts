@@ -95,12 +95,17 @@ export class Devices {
       const replaced = replaces === undefined ? undefined : this.#replaceable(device, replaces);
       this.#checkAddable(device, replaced);
       const { role, certificate, ...fields } = device;
+      const known = this.#rows.get(device.id);
+      // A revocation list has to name every certificate that is still good.
+      const earlier = (known?.certificates ?? []).filter(({ expiresAt }) => expiresAt > device.pairedAt);
+      const certificates = [...earlier, certificate].slice(-CERTIFICATES_MAX);
       const row: DeviceRow = {
-        ...{ ...fields, roles: [role], certificates: [certificate], state: "active" },
+        ...{ ...fields, roles: [role], certificates, state: "active" },
         ...{ nextSpkiSha256: undefined, quarantinedAt: undefined, heldAt: undefined, revokedAt: undefined },
         ...{ readmittedUntil: undefined, lastSeen: undefined },
       };
-      const { changes, result } = stored(row);
+      // Joining again ends what the roles and the key of before allowed.
+      const { changes, result } = known === undefined ? stored(row) : this.#lessened(row);
       if (replaced === undefined) return { changes, result };
       const revoked = this.#lessened({ ...replaced, state: "revoked", revokedAt: device.pairedAt });
       return { changes: [...revoked.changes, ...changes], result };
@@ -225,8 +230,10 @@ export class Devices {
     if (!isNews(this.#rows.get(id))) return;
     await this.#change(id, mutation, (row) => {
       if (!isNews(row) || row.state !== "active") return unchanged(row);
-      const pinned = isNext(row, spkiSha256) ? { spkiSha256, nextSpkiSha256: undefined } : {};
-      return stored({ ...row, ...pinned, readmittedUntil: undefined });
+      const used = { ...row, readmittedUntil: undefined };
+      if (!isNext(row, spkiSha256)) return stored(used);
+      // A copy of before would let the old key in again.
+      return this.#lessened({ ...used, spkiSha256, nextSpkiSha256: undefined });
     });
   }
 

@@ -156,6 +156,14 @@ describe("readmission", () => {
     expect(refusal([leaves[0]])).toBe("certificate.expired");
   });
 
+  it("is nothing that a clock far in the future gave", async () => {
+    const leaf = await leafOf(phone);
+    clock.advance(LIMITS.certificateLifetimeMs);
+    store.put(rowOf(phone, { readmittedUntil: clock.now() + LIMITS.readmissionMaxMs + 1 }));
+    expect(registry.isReadmitting).toBe(false);
+    expect(refusal([leaf])).toBe("certificate.expired");
+  });
+
   it("knows authorities that have been left behind, and no stranger's", async () => {
     const leaf = await leafOf(phone);
     store.put(rowOf(phone, { readmittedUntil: clock.now() + 1_000 }));

@@ -176,7 +176,18 @@ describe("Device", () => {
 });
 
 describe("a device whose certificate has run out", () => {
+  it("is not renewed any more when its readmission is over, though its connection lives on", async () => {
+    const readmitted = await world.call("owner", Device.Readmit, { device: "phone", ttlMs: 60_000 });
+    expect(readmitted.readmittedUntil).toBeGreaterThan(0);
+    world.access = "renewal";
+    const renew = () => world.call("phone", Device.Renew, { certificateRequest: bytes("request") });
+    expect((await renew()).certificate).toBeDefined();
+    world.parts.clock.advance(60_000);
+    await expect(renew()).rejects.toMatchObject({ code: "certificate.expired" });
+  });
+
   it("may ask for a renewal and for nothing else", async () => {
+    await world.call("owner", Device.Readmit, { device: "owner" });
     world.access = "renewal";
     await expect(world.call("owner", Device.Renew, {})).rejects.toMatchObject({
       code: "certificate.bad-request",

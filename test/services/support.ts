@@ -110,6 +110,7 @@ export class World implements AsyncDisposable {
         find: (text) => registry.find(text),
         lastSeen: (id) => registry.lastSeen(id),
         connectionCount: () => 3,
+        isReadmitted: (id) => registry.isReadmitted(id),
         onChange: (listener) => registry.onChange(listener),
         revoke: (id, at, mutation) => vault.devices.revoke(id, at, mutation),
         release: (id, mutation) => vault.devices.release(id, mutation),
