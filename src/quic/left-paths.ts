@@ -11,6 +11,8 @@ export interface PathEnds {
 
 /** When a path that was left is probed: at once, and again in case a probe is lost, as all are while a NAT is at a loss. */
 const PROBES_MS = [0, 60, 250, 600, 1_500, 4_000] as const;
+/** A path that is left again within so long is probed as it was going to be: a peer may hop thousands of times a second. */
+const RESTART_MS = 60;
 /** What is still unanswered by then is left to whoever asked. */
 const KEPT_MS = 20_000;
 /** The library has no more paths than that. */
@@ -27,6 +29,9 @@ export interface LeftPathsOptions {
 interface Left extends PathEnds {
   readonly atMs: number;
   isProbed: boolean;
+  /** When its probes were timed last. */
+  timedMs: number;
+  timers: Disposable[];
 }
 
 /**
@@ -37,9 +42,9 @@ interface Left extends PathEnds {
  */
 export class LeftPaths implements Disposable {
   readonly #options: LeftPathsOptions;
-  readonly #timers = new Set<Disposable>();
   #paths: Left[] = [];
-  #isDue = false;
+  /** For which the library may have something. */
+  readonly #due = new Set<Left>();
 
   constructor(options: LeftPathsOptions, first: PathEnds) {
     this.#options = options;
@@ -48,59 +53,67 @@ export class LeftPaths implements Disposable {
 
   /** A path that packets may leave by from now on. */
   seen({ local, remote }: PathEnds): void {
-    this.#paths.push({ local, remote, atMs: this.#options.clock.monotonicMs(), isProbed: false });
-    if (this.#paths.length > KEPT_MAX) this.#paths.shift();
+    const atMs = this.#options.clock.monotonicMs();
+    this.#paths.push({ local, remote, atMs, isProbed: false, timedMs: Number.NEGATIVE_INFINITY, timers: [] });
+    if (this.#paths.length > KEPT_MAX) this.#forget(this.#paths.shift());
   }
 
   /** `active` is validated and in use: all others are left. */
   movedTo(active: PathEnds): void {
     const nowMs = this.#options.clock.monotonicMs();
-    this.#paths = this.#paths.filter((path) => nowMs - path.atMs < KEPT_MS || isSame(path, active));
+    this.#paths = this.#paths.filter((path) => {
+      const isKept = nowMs - path.atMs < KEPT_MS || isSame(path, active);
+      if (!isKept) this.#forget(path);
+      return isKept;
+    });
     for (const path of this.#paths) {
       if (isSame(path, active)) path.isProbed = false;
-      else if (!path.isProbed) this.#probeInTime(path);
+      else if (!path.isProbed) this.#probeInTime(path, nowMs);
     }
   }
 
   /** The library's own timers may have something for a left path, too. */
   timerFired(): void {
-    this.#isDue = this.#paths.length > 1;
+    for (const path of this.#paths) if (path.isProbed) this.#due.add(path);
   }
 
   /** With every flush. `active` is undefined while the address in use is not validated. */
   flush(active: () => PathEnds | undefined): void {
-    if (!this.#isDue) return;
+    if (this.#due.size === 0) return;
     const ends = active();
     if (ends === undefined) return;
-    this.#isDue = false;
-    for (const path of this.#paths) {
+    for (const path of this.#due) {
       if (path.isProbed && !isSame(path, ends)) this.#options.writer.flushLeft(path, ends);
     }
+    this.#due.clear();
   }
 
   [Symbol.dispose](): void {
-    for (const timer of this.#timers) timer[Symbol.dispose]();
-    this.#timers.clear();
+    for (const path of this.#paths) this.#forget(path);
   }
 
-  #probeInTime(path: Left): void {
+  #forget(path: Left | undefined): void {
+    for (const timer of path?.timers.splice(0) ?? []) timer[Symbol.dispose]();
+    if (path !== undefined) this.#due.delete(path);
+  }
+
+  #probeInTime(path: Left, nowMs: number): void {
     path.isProbed = true;
-    for (const delayMs of PROBES_MS) {
-      const timer = this.#options.clock.setTimer(delayMs, () => {
-        this.#timers.delete(timer);
-        this.#probe(path);
-      });
-      this.#timers.add(timer);
-    }
+    if (nowMs - path.timedMs < RESTART_MS) return;
+    path.timedMs = nowMs;
+    this.#forget(path);
+    path.timers = PROBES_MS.map((delayMs) => this.#options.clock.setTimer(delayMs, () => this.#probe(path)));
   }
 
-  #probe({ local, remote }: PathEnds): void {
+  #probe(path: Left): void {
+    // In use again: what it lacks comes back by itself.
+    if (!path.isProbed) return;
     try {
-      this.#options.native.probePath(local, remote);
+      this.#options.native.probePath(path.local, path.remote);
     } catch {
       // The library has let go of the path, or the connection is closing.
     }
-    this.#isDue = true;
+    this.#due.add(path);
     this.#options.schedule();
   }
 }

@@ -39,6 +39,8 @@ export class Paths implements Disposable {
   /** Addresses of the peer that it has shown to receive at. */
   readonly #proven: Set<string>;
   #remote: SocketAddress;
+  /** The path in use; undefined when the library has to be asked, which costs as much as all its paths together. */
+  #current: PathEnds | undefined;
   #count = 1;
   #moves = 0;
 
@@ -47,7 +49,8 @@ export class Paths implements Disposable {
     this.#native = options.native;
     this.#remote = options.remote;
     this.#proven = new Set([formatAddress(options.remote)]);
-    this.#left = new LeftPaths(options, { local: options.local, remote: options.remote });
+    this.#current = { local: options.local, remote: options.remote };
+    this.#left = new LeftPaths(options, this.#current);
   }
 
   /** The peer's address on the path in use. */
@@ -126,8 +129,9 @@ export class Paths implements Disposable {
       event = this.#native.pathEventNext()
     ) {
       if (event.type === "New") this.#opened(event);
-      else if (event.type === "PeerMigrated") this.#moved();
+      else if (event.type === "PeerMigrated") this.#moved(event);
       else if (event.type === "Validated") this.#validated(event);
+      else if (GIVEN_UP.has(event.type)) this.#current = undefined;
     }
     this.#options.ids.drainRetired();
   }
@@ -151,8 +155,10 @@ export class Paths implements Disposable {
   }
 
   #active(): PathEnds | undefined {
+    if (this.#current !== undefined) return this.#current;
     const active = this.#native.pathStats().find((path) => path.active);
-    return active === undefined ? undefined : { local: active.localHost, remote: active.peerHost };
+    this.#current = active === undefined ? undefined : { local: active.localHost, remote: active.peerHost };
+    return this.#current;
   }
 
   #opened({ local, peer }: PathEvent): void {
@@ -160,8 +166,9 @@ export class Paths implements Disposable {
     if (local !== undefined && peer !== undefined) this.#left.seen({ local, remote: peer });
   }
 
-  #moved(): void {
+  #moved({ local, peer }: PathEvent): void {
     this.#moves += 1;
+    this.#current = local === undefined || peer === undefined ? undefined : { local, remote: peer };
     const active = this.#active();
     if (active === undefined) return;
     this.#remote = active.remote;
@@ -181,6 +188,7 @@ export class Paths implements Disposable {
   #migrate(to: SocketAddress): void {
     const ends = { local: to, remote: this.#remote };
     this.#native.migrate(to, this.#remote);
+    this.#current = ends;
     this.#left.seen(ends);
     this.#left.movedTo(ends);
   }
@@ -195,6 +203,9 @@ export class Paths implements Disposable {
     }
   }
 }
+
+/** The library may have gone back to another path. */
+const GIVEN_UP: ReadonlySet<string> = new Set(["FailedValidation", "Closed"]);
 
 interface PathEvent {
   readonly type: string;
