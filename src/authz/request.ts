@@ -31,6 +31,7 @@ export const ACTIONS = [
   "policy:write",
   "authority:read",
   "authority:manage",
+  "vault:seal",
   "audit:read",
   "approval:list",
   "approval:decide",

@@ -6,6 +6,7 @@ import { addInit } from "./commands/init.ts";
 import { addPair } from "./commands/pair.ts";
 import { addPing } from "./commands/ping.ts";
 import { addRemote } from "./commands/remote.ts";
+import { addSeal } from "./commands/seal.ts";
 import { addServe } from "./commands/serve.ts";
 import { addStatus } from "./commands/status.ts";
 import { addVault } from "./commands/vault.ts";
@@ -50,7 +51,7 @@ export function createProgram(io: Io, execute: Execute): Command {
   };
   for (const add of [
     ...[addInit, addServe, addStatus, addPair, addDevice, addCa, addRemote, addVault],
-    ...[addPing, addVersion, addCompletion],
+    ...[addSeal, addPing, addVersion, addCompletion],
   ])
     add(commands);
   return program;

@@ -36,6 +36,9 @@ export const EXIT = {
   approval: 10,
   rateLimited: 11,
   outcomeUnknown: 12,
+  /** As shells and `env` say that they could not start a command. */
+  notStartable: 126,
+  noCommand: 127,
 } as const;
 
 interface Row {
@@ -49,6 +52,9 @@ interface Row {
 export const ERROR_CODES = {
   "usage.bad-argument": { status: "invalid-argument", exit: EXIT.usage },
   "usage.unknown-command": { status: "invalid-argument", exit: EXIT.usage },
+
+  "command.not-found": { status: "not-found", exit: EXIT.noCommand },
+  "command.not-startable": { status: "failed-precondition", exit: EXIT.notStartable },
 
   "config.invalid": { status: "invalid-argument", exit: EXIT.usage },
 
@@ -140,10 +146,12 @@ export const ERROR_CODES = {
   "vault.too-large": { status: "invalid-argument", exit: EXIT.usage },
   "vault.not-found": { status: "not-found", exit: EXIT.notFound },
   "vault.version-not-found": { status: "not-found", exit: EXIT.notFound },
+  "vault.not-removed": { status: "failed-precondition", exit: EXIT.conflict },
   "vault.version-conflict": { status: "failed-precondition", exit: EXIT.conflict },
   "vault.full": { status: "resource-exhausted", exit: EXIT.conflict },
   "vault.read-only": { status: "unavailable", exit: EXIT.conflict },
   "vault.sealed": { status: "unavailable", exit: EXIT.sealed },
+  "vault.unseal-limited": { status: "resource-exhausted", exit: EXIT.rateLimited, retryable: true },
   "vault.wrong-key": { status: "unavailable", exit: EXIT.sealed },
   "vault.key-missing": { status: "unavailable", exit: EXIT.sealed },
   "vault.damaged": { status: "data-loss", exit: EXIT.integrity },

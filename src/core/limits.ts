@@ -19,8 +19,20 @@ export const LIMITS = {
   vaultCachedKeys: 4_096,
   vaultCachedBytes: 16_777_216,
   vaultSettingBytes: 65_536,
+  /** Secrets in one command's environment, and one of them as `NAME=value`: what Linux takes of one string. */
+  environmentSecrets: 256,
+  environmentEntryBytes: 131_071,
+  /** A file that is imported, and the values in it: held in memory at once. */
+  importFileBytes: 16_777_216,
+  importValues: 10_000,
   /** Versions kept for each path; the oldest go first. */
   secretVersionsKept: 32,
+
+  /** Wrong keys that may be tried in a row on a sealed vault; after them one for each pause. */
+  unsealAttempts: 5,
+  unsealPauseMs: 30_000,
+  /** From a last answer to the end of its connection: several round trips of a slow link. */
+  sealLingerMs: 300,
 
   /** One protobuf message: the largest secret and its envelope. */
   messageBytes: 1_048_576 + 16_384,

@@ -21,6 +21,9 @@ export const LABELS = {
   /** Gatehouse's identity key over the answer to a renewal. */
   renewal: "gatehouse/v1/renewal",
 
+  /** Gatehouse's identity key over what it needs to show itself while the vault is sealed. */
+  doorRecord: "gatehouse/v1/door-record",
+
   /** The CA's sealed signing key. */
   caKey: "gatehouse/v1/ca/signing-key",
 

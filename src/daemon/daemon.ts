@@ -1,24 +1,16 @@
-import { DeviceCa } from "../ca/index.ts";
-import { GatehouseError, LIMITS, Resources } from "../core/index.ts";
+import { GatehouseError, Resources } from "../core/index.ts";
 import { checkPrivateTree, ensurePrivateDir, type HomeLayout, homeLayout, lockHome } from "../files/index.ts";
 import type { DeviceId, DeviceIdentity } from "../identity/index.ts";
 import type { KeyProvider } from "../keystore/index.ts";
-import { dialable, formatAddress, type QuicServer, type SocketAddress } from "../quic/index.ts";
-import type { EarlyDataCounts, Router } from "../rpc/index.ts";
-import type { Peer } from "../services/index.ts";
-import { Presence } from "./absence.ts";
+import { dialable, formatAddress, type SocketAddress } from "../quic/index.ts";
+import type { EarlyDataCounts } from "../rpc/index.ts";
 import { type BootRecord, readBootRecord } from "./boot-record.ts";
-import { caKeyCodec } from "./ca-key-codec.ts";
-import { openDoor } from "./door.ts";
+import { FrontDoor } from "./front-door.ts";
 import { openServingIdentity } from "./home-identity.ts";
 import { makeGatehouse } from "./init.ts";
-import { OwnCertificates } from "./own-certificates.ts";
 import { publishEndpoint } from "./owner-files.ts";
-import type { PairingDoor, PairingDoorEvent } from "./pairing-door.ts";
-import { Quarantine } from "./quarantine.ts";
-import { RevocationEpoch } from "./restored.ts";
-import { Rounds } from "./rounds.ts";
-import { type Effects, openStorage, type Storage } from "./storage.ts";
+import type { PairingDoorEvent } from "./pairing-door.ts";
+import type { Effects } from "./storage.ts";
 import { Watchdog, type WatchdogOptions } from "./watchdog.ts";
 
 export interface DaemonOptions extends Effects {
@@ -29,6 +21,8 @@ export interface DaemonOptions extends Effects {
   readonly kek?: KeyProvider | undefined;
   /** One socket each; a wildcard is bound to every address of its family. */
   readonly listen: readonly SocketAddress[];
+  /** `sealed`: without the vault's key, until somebody unseals it; default `open`. */
+  readonly start?: "open" | "sealed";
   /** Makes the gatehouse first where there is none, under this name. */
   readonly init?: { readonly name: string };
   /** The program's version, as `Health/Status` tells it. */
@@ -52,6 +46,7 @@ export interface DaemonReady {
   readonly deviceId: DeviceId;
   /** SHA-256 of the identity key, hex. */
   readonly fingerprint: string;
+  readonly state: "open" | "sealed";
   /** HOST:PORT to dial; for a wildcard the first address of this machine that others can see. */
   readonly quic: string;
 }
@@ -60,23 +55,13 @@ export interface DaemonReady {
 export class Daemon implements AsyncDisposable {
   readonly ready: DaemonReady;
   readonly #resources: Resources;
-  readonly #router: Router<Peer>;
-  readonly #pairing: PairingDoor;
-  readonly #server: QuicServer;
+  readonly #door: FrontDoor;
   #isClosed = false;
 
-  private constructor(parts: {
-    ready: DaemonReady;
-    resources: Resources;
-    router: Router<Peer>;
-    pairing: PairingDoor;
-    server: QuicServer;
-  }) {
-    this.ready = parts.ready;
-    this.#resources = parts.resources;
-    this.#router = parts.router;
-    this.#pairing = parts.pairing;
-    this.#server = parts.server;
+  private constructor(ready: DaemonReady, door: FrontDoor, resources: Resources) {
+    this.ready = ready;
+    this.#door = door;
+    this.#resources = resources;
   }
 
   /**
@@ -88,66 +73,42 @@ export class Daemon implements AsyncDisposable {
     await using resources = new Resources();
     const layout = homeLayout(options.home);
     const { identity, boot } = await openHome(layout, options, resources);
-    const storage = await openStorage(layout, { ...options, mode: "open" }, options, resources);
-    const codec = caKeyCodec(storage.vault);
-    const ca = await DeviceCa.open(layout.caDir, { gatehouseId: identity.id, ...options, codec });
-    const own = { layout, identity, boot, ca, devices: storage.vault.devices, ...storage, ...options };
-    const epoch = await RevocationEpoch.open(own);
-    const quarantine = await openQuarantine(layout, identity, storage, options);
-    await epoch.keep();
-    const presence = resources.use(await Presence.begin(own));
-    const certificates = await OwnCertificates.open({ ...own, gatehouseName: boot.name });
-    const spotlight = (await startWatchdog(layout, options, resources))?.spotlight;
-    const { router, pairing, server } = await openDoor(
-      { ...options, identity, boot, storage, ca, certificates, epoch, quarantine, spotlight },
-      resources,
-    );
-    await certificates.renewOwner();
-    const duties = [() => presence.look(), () => certificates.look()];
-    resources.use(new Rounds(duties, { ...options, pauseMs: options.roundsPauseMs }));
-    const quic = formatAddress(dialable(server.addresses, "network"));
-    const here = formatAddress(dialable(server.addresses, "this-machine"));
+    const parts = { ...options, layout, identity, boot };
+    const door = resources.use(await FrontDoor.open(parts, options.start ?? "open"));
+    door.spotlight = (await startWatchdog(layout, options, resources))?.spotlight;
+    const quic = formatAddress(dialable(door.server.addresses, "network"));
+    const here = formatAddress(dialable(door.server.addresses, "this-machine"));
     resources.use(await publishEndpoint(layout, here, options.pid));
-    options.logger.info("ready", { quic });
-    const ready = { name: boot.name, deviceId: identity.id, fingerprint: identity.fingerprint, quic };
-    return new Daemon({ ready, router, pairing, server, resources: resources.move() });
+    const state = door.openSide === undefined ? "sealed" : "open";
+    options.logger.info("ready", { quic, state });
+    const { id: deviceId, fingerprint } = identity;
+    return new Daemon({ name: boot.name, deviceId, fingerprint, quic, state }, door, resources.move());
   }
 
-  /** Calls that came in early data, by what became of them. */
+  /** Calls that came in early data, by what became of them; undefined while the vault is sealed. */
   get earlyData(): EarlyDataCounts | undefined {
-    return this.#router.earlyDataCounts;
+    return this.#door.openSide?.earlyData;
   }
 
   /**
    * Opens a pairing window on behalf of whoever started this process; see `PairingDoor.open`.
-   * @throws pairing.window-open, pairing.paused
+   * @throws vault.sealed, pairing.window-open, pairing.paused
    */
   openPairing(
     options: { readonly role?: string; readonly ttlMs?: number },
     signal: AbortSignal,
   ): AsyncIterable<PairingDoorEvent> {
-    return this.#pairing.open({ role: "member", ...options }, signal);
+    const pairing = this.#door.openSide?.pairing;
+    if (pairing === undefined) throw new GatehouseError("vault.sealed", "the vault is sealed");
+    return pairing.open({ role: "member", ...options }, signal);
   }
 
   /** Takes no new calls, lets those in flight end (5 s), then closes everything. Idempotent. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#pairing[Symbol.dispose]();
-    this.#server.announceShutdown();
-    await this.#router.drain(LIMITS.drainMs);
     await this.#resources[Symbol.asyncDispose]();
   }
-}
-
-function openQuarantine(
-  { freezesFile }: HomeLayout,
-  { id }: DeviceIdentity,
-  { vault, audit }: Storage,
-  { clock, logger }: Effects,
-): Promise<Quarantine> {
-  const parts = { notesFile: freezesFile, devices: vault.devices, audit, gatehouseId: id, clock, logger };
-  return Quarantine.open(parts);
 }
 
 async function startWatchdog(

@@ -1,14 +1,15 @@
 import { Authorizer, loadDefaultPolicies, loadDefaultSchema } from "../authz/index.ts";
 import { type AdmittedDevice, type DeviceCa, DeviceRegistry } from "../ca/index.ts";
-import { invariant, type Resources } from "../core/index.ts";
+import type { Resources } from "../core/index.ts";
 import { type DeviceIdentity, parseDeviceId } from "../identity/index.ts";
 import { type Enroll, PairingLimiter } from "../pairing/index.ts";
 import {
+  type Admission,
   dialable,
   formatAddress,
   type QuicConnection,
-  QuicServer,
-  type SocketAddress,
+  type QuicServer,
+  type ServerHandshake,
 } from "../quic/index.ts";
 import type { Router } from "../rpc/index.ts";
 import { createRouter, type DeviceDirectory, type Peer } from "../services/index.ts";
@@ -28,9 +29,6 @@ import type { RevocationEpoch } from "./restored.ts";
 import type { Effects, Storage } from "./storage.ts";
 import type { Spotlight } from "./watchdog-memory.ts";
 
-/** Requests; pairing has its own. */
-const REQUESTS_ALPN = "gatehouse/1";
-
 export interface DoorParts extends Effects {
   readonly identity: DeviceIdentity;
   readonly boot: BootRecord;
@@ -38,22 +36,26 @@ export interface DoorParts extends Effects {
   readonly ca: DeviceCa;
   readonly certificates: OwnCertificates;
   readonly epoch: RevocationEpoch;
-  readonly listen: readonly SocketAddress[];
   readonly version: string;
   readonly quarantine: Quarantine;
+  /** Not asked before somebody comes in. */
+  readonly server: () => QuicServer;
   /** Is told whose connection is being handled. */
-  readonly spotlight: Spotlight<QuicConnection> | undefined;
+  readonly spotlight: () => Spotlight<QuicConnection> | undefined;
+  readonly sealing: () => void;
 }
 
 export interface Door {
   readonly router: Router<Peer>;
   readonly pairing: PairingDoor;
-  readonly server: QuicServer;
+  readonly peers: Peers;
+  readonly registry: DeviceRegistry<DeviceRow>;
+  readonly admit: (handshake: ServerHandshake) => Admission;
 }
 
-/** Puts admission, services and pairing behind one QUIC server; all owned by `resources`. */
+/** Puts admission, services and pairing behind the QUIC server; all owned by `resources`. */
 export async function openDoor(parts: DoorParts, resources: Resources): Promise<Door> {
-  const { ca, certificates, storage, spotlight, identity, clock, random, logger } = parts;
+  const { ca, certificates, storage, spotlight, server, identity, clock, logger } = parts;
   const { devices } = storage.vault;
   const registry = new DeviceRegistry<DeviceRow>({
     ...{ store: devices, gatehouseId: identity.id, clock },
@@ -64,34 +66,31 @@ export async function openDoor(parts: DoorParts, resources: Resources): Promise<
   resources.use(registry.onChange((row) => expelUnwelcome(peers, row)));
   resources.use(registry.onChange(() => parts.epoch.keepSoon()));
 
-  // Pairing and status speak of the server, and the server admits by asking both: it comes last.
-  let opened: QuicServer | undefined;
-  const server = (): QuicServer => {
-    invariant(opened !== undefined, "the door is open before anybody comes in");
-    return opened;
-  };
-  const pairing = await openPairingDoor(parts, server);
-  const router = resources.use(await openRouter(parts, { registry, peers, pairing, server }));
+  const pairing = await openPairingDoor(parts);
+  const router = resources.use(await openRouter(parts, { registry, peers, pairing }));
   const serve = (connection: QuicConnection, device: AdmittedDevice<DeviceRow>): void => {
-    spotlight?.name(connection, device.id);
+    spotlight()?.name(connection, device.id);
     const peer = peerOf(connection, device, { registry, certificates });
     connection.onStream((stream) => router.serve(stream, peer));
   };
   const arrived = arrivals({ registry, devices, audit: storage.audit, logger });
-  opened = await QuicServer.listen({
-    ...{ listen: parts.listen, alpn: REQUESTS_ALPN, clock, random, logger, ...certificates.serverTls },
-    admit: admission({ registry, peers, pairing, logger, serve, arrived }),
-    isReadmitting: () => registry.isReadmitting,
-    ...(spotlight === undefined ? {} : { onHandling: (connection) => spotlight.show(connection) }),
-  });
   certificates.onChange(() => server().replaceTls(certificates.serverTls));
-  return { router, pairing, server: resources.use(opened) };
+  const admit = admission({ registry, peers, pairing, logger, serve, arrived });
+  return { router, pairing, peers, registry, admit };
 }
 
-async function openPairingDoor(
-  { identity, boot, ca, certificates, epoch, storage, clock, random, logger }: DoorParts,
-  server: () => QuicServer,
-): Promise<PairingDoor> {
+async function openPairingDoor({
+  identity,
+  boot,
+  ca,
+  certificates,
+  epoch,
+  storage,
+  server,
+  clock,
+  random,
+  logger,
+}: DoorParts): Promise<PairingDoor> {
   const { vault, audit } = storage;
   const burnt = { action: "pair:burn", resource: `gatehouse:${identity.id}`, outcome: "done" } as const;
   const limiter = await PairingLimiter.open(
@@ -118,13 +117,12 @@ interface RouterParts {
   readonly registry: DeviceRegistry<DeviceRow>;
   readonly peers: Peers;
   readonly pairing: PairingDoor;
-  readonly server: () => QuicServer;
 }
 
 async function openRouter(parts: DoorParts, door: RouterParts): Promise<Router<Peer>> {
-  const { identity, boot, storage, ca, certificates, version, clock, logger } = parts;
+  const { identity, boot, storage, ca, certificates, version, server, clock, logger } = parts;
   const { vault, audit } = storage;
-  const { registry, pairing, server } = door;
+  const { registry, pairing } = door;
   const [schema, policies] = await Promise.all([loadDefaultSchema(), loadDefaultPolicies()]);
   return createRouter({
     ...{ gatehouseId: identity.id, audit, clock, logger, secrets: vault.secrets, windows: pairing },
@@ -140,6 +138,7 @@ async function openRouter(parts: DoorParts, door: RouterParts): Promise<Router<P
       counters: () => ({ ...server().counters }),
       state: () => vault.state,
     },
+    seal: { begin: parts.sealing, state: () => vault.state },
   });
 }
 

@@ -37,6 +37,11 @@ export class Peers {
     return this.#connections.get(id)?.size ?? 0;
   }
 
+  /** Ends every connection, now. */
+  expelAll(cause: CloseCause, reason: string): void {
+    for (const id of this.#connections.keys()) this.expel(id, cause, reason);
+  }
+
   /** Ends every connection of a device, now. */
   expel(id: DeviceId, cause: CloseCause, reason: string): void {
     for (const connection of this.#connections.get(id) ?? []) connection.close(cause, reason);

@@ -24,6 +24,17 @@ export class Rounds implements AsyncDisposable {
     this.#schedule();
   }
 
+  /** Does one now; that it failed is logged. */
+  async attempt(duty: () => Promise<void>): Promise<void> {
+    try {
+      await duty();
+    } catch (failure) {
+      this.#options.logger.error("round-failed", {
+        error: failure instanceof Error ? failure.message : "unknown",
+      });
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isOver = true;
     this.#timer?.[Symbol.dispose]();
@@ -40,14 +51,6 @@ export class Rounds implements AsyncDisposable {
 
   /** A duty that fails is tried again the next time. */
   async #go(): Promise<void> {
-    for (const duty of this.#duties) {
-      try {
-        await duty();
-      } catch (failure) {
-        this.#options.logger.error("round-failed", {
-          error: failure instanceof Error ? failure.message : "unknown",
-        });
-      }
-    }
+    for (const duty of this.#duties) await this.attempt(duty);
   }
 }

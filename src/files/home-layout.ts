@@ -11,6 +11,8 @@ export interface HomeLayout {
   readonly auditDir: string;
   /** What must be readable while the vault is sealed. */
   readonly bootFile: string;
+  /** What the door shows while the vault is sealed. */
+  readonly doorFile: string;
   /** What the daemon's watchdog noted of freezes. */
   readonly freezesFile: string;
   /** Gatehouses this home paired with as a client. */
@@ -33,6 +35,7 @@ export function homeLayout(root: string): HomeLayout {
     vaultDir: join(home, "vault"),
     auditDir: join(home, "audit"),
     bootFile: join(home, "boot"),
+    doorFile: join(home, "door"),
     freezesFile: join(home, "freezes"),
     remotesFile: join(home, "remotes.json"),
     ticketsDir: join(home, "tickets"),

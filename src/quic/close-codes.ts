@@ -45,6 +45,11 @@ export const CLOSE_CODES = {
     error: "device.held",
     hint: "the gatehouse was restored from a copy: its owner lets devices in again with gatehouse device release DEVICE",
   },
+  "vault.sealed": {
+    number: 0x30,
+    error: "vault.sealed",
+    hint: "the gatehouse's vault is sealed: its owner opens it with gatehouse unseal",
+  },
   "pairing.closed": {
     number: 0x20,
     error: "pairing.closed",

@@ -15,6 +15,8 @@ export interface RouterOptions<Peer> {
   readonly interceptors?: readonly Interceptor<Peer>[];
   /** What may be answered from early data; without it, nothing is. */
   readonly earlyData?: EarlyData<Peer>;
+  /** What to say of a method that nothing handles; default `rpc.unknown-method`. */
+  readonly unknownMethod?: () => GatehouseError;
 }
 
 /** Methods and what serves them; one for a daemon, whatever wires it has. */
@@ -23,13 +25,16 @@ export class Router<Peer> implements AsyncDisposable {
   readonly #log: Logger;
   readonly #intercept: Interceptor<Peer>;
   readonly #earlyData: EarlyData<Peer> | undefined;
+  readonly #unknownMethod: () => GatehouseError;
   readonly #held = new HeldBytes<Peer>();
   readonly #routes = new Map<string, Route<Peer>>();
   readonly #calls = new Set<ServerCall<Peer>>();
   #isDraining = false;
   #onIdle: (() => void) | undefined;
 
-  constructor({ clock, log, interceptors = [], earlyData }: RouterOptions<Peer>) {
+  constructor(options: RouterOptions<Peer>) {
+    const { clock, log, interceptors = [], earlyData, unknownMethod: unknown = unknownMethod } = options;
+    this.#unknownMethod = unknown;
     this.#deadlines = new Deadlines(clock);
     this.#log = log;
     this.#intercept = composeInterceptors(interceptors);
@@ -109,9 +114,7 @@ export class Router<Peer> implements AsyncDisposable {
       if (this.#isDraining) throw draining();
       const route = this.#routes.get(path);
       if (route !== undefined) return route;
-      throw new GatehouseError("rpc.unknown-method", "this gatehouse has no such method", {
-        hint: "the two sides may be of different versions",
-      });
+      throw this.#unknownMethod();
     },
     acceptEarly: (method: AnyMethod, requestId: Uint8Array | undefined, peer: Peer): void => {
       if (this.#earlyData === undefined) throw tooEarly();
@@ -125,6 +128,12 @@ export class Router<Peer> implements AsyncDisposable {
       this.#log.error("call-failed", { method: method?.path, error: describe(cause) });
     },
   };
+}
+
+function unknownMethod(): GatehouseError {
+  return new GatehouseError("rpc.unknown-method", "this gatehouse has no such method", {
+    hint: "the two sides may be of different versions",
+  });
 }
 
 function draining(): GatehouseError {

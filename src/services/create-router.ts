@@ -8,6 +8,7 @@ import { type AuditTrail, type DecisionMaker, Guard } from "./guard.ts";
 import { type HealthFacts, healthService } from "./health.ts";
 import { type PairingWindows, pairingService } from "./pairing.ts";
 import type { Peer } from "./peer.ts";
+import { type SealDesk, sealService } from "./seal.ts";
 import { type VaultParts, vaultService } from "./vault.ts";
 
 export interface ServiceParts {
@@ -19,6 +20,7 @@ export interface ServiceParts {
   readonly secrets: VaultParts["secrets"];
   readonly windows: PairingWindows;
   readonly health: HealthFacts;
+  readonly seal: SealDesk;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -47,6 +49,7 @@ export function createRouter(parts: ServiceParts): Router<Peer> {
   deviceService(router, { gatehouseId, guard, devices, clock });
   authorityService(router, parts.authority);
   pairingService(router, parts.windows);
+  sealService(router, parts.seal);
   vaultService(router, { guard, secrets: parts.secrets });
   router.assertHandles(METHODS);
   return router;

@@ -29,10 +29,7 @@ export interface HealthParts {
 
 export function healthService(router: Router<Peer>, { guard, facts, clock }: HealthParts): void {
   const { name, deviceId, fingerprint, version } = facts;
-  router.handle(METHODS.Health.Ping, ({ payload }) => {
-    if (payload.length <= LIMITS.pingPayloadBytes) return { payload };
-    throw new GatehouseError("usage.bad-argument", `a ping carries at most ${LIMITS.pingPayloadBytes} bytes`);
-  });
+  pingService(router);
   router.handle(METHODS.Health.Status, (_request, context) => {
     const { kind, reason = "" } = facts.state();
     const { devicesBy, burntCodes, certificateExpiresAt } = facts;
@@ -52,4 +49,32 @@ export function healthService(router: Router<Peer>, { guard, facts, clock }: Hea
     const identity = { name, deviceId, fingerprint, version };
     return { ...identity, state: kind, reason, quic, counters, ...numbers };
   });
+}
+
+export function pingService(router: Router<Peer>): void {
+  router.handle(METHODS.Health.Ping, ({ payload }) => {
+    if (payload.length <= LIMITS.pingPayloadBytes) return { payload };
+    throw new GatehouseError("usage.bad-argument", `a ping carries at most ${LIMITS.pingPayloadBytes} bytes`);
+  });
+}
+
+/** What a sealed gatehouse knows of itself. */
+export interface SealedFacts
+  extends Pick<
+    HealthFacts,
+    "name" | "deviceId" | "fingerprint" | "version" | "quic" | "certificateExpiresAt"
+  > {
+  /** Why it is sealed, for people. */
+  readonly reason: string;
+  /** Of the vault's key slots. */
+  readonly keyKinds: readonly string[];
+}
+
+export function sealedHealthService(router: Router<Peer>, facts: SealedFacts, clock: Clock): void {
+  const { name, deviceId, fingerprint, version, reason } = facts;
+  router.handle(METHODS.Health.Status, () => ({
+    ...{ name, deviceId, fingerprint, version, state: "sealed", reason, now: clock.now() },
+    ...{ quic: facts.quic(), certificateExpiresAt: facts.certificateExpiresAt() },
+    keyKinds: [...facts.keyKinds],
+  }));
 }

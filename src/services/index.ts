@@ -2,7 +2,7 @@ export type { AuthorityDesk, AuthorityGeneration } from "./authority.ts";
 export { createRouter, type ServiceParts } from "./create-router.ts";
 export type { DeviceDirectory, RenewalAnswer, RenewalWish } from "./device.ts";
 export type { AuditTrail, DecisionMaker } from "./guard.ts";
-export type { HealthFacts } from "./health.ts";
+export type { HealthFacts, SealedFacts } from "./health.ts";
 export type {
   PairingWindowEvent,
   PairingWindows,
@@ -10,3 +10,4 @@ export type {
   WaitingJoiner,
 } from "./pairing.ts";
 export type { Peer } from "./peer.ts";
+export { createSealedRouter, type SealDesk, type SealedParts } from "./seal.ts";

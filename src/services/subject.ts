@@ -72,6 +72,10 @@ export const SUBJECTS: Table = {
     RenewServer: (_request, context) => gatehouse("authority:manage", context),
     RevocationList: (_request, context) => gatehouse("authority:read", context),
   },
+  Seal: {
+    Seal: (_request, context) => gatehouse("vault:seal", context),
+    Unseal: (_request, context) => gatehouse("vault:seal", context),
+  },
   Pairing: {
     Open: (_request, context) => gatehouse("pair:open", context),
     Waiting: (_request, context) => gatehouse("pair:open", context),
@@ -90,6 +94,9 @@ export const SUBJECTS: Table = {
     }),
     History: ({ path }) => secret("secret:list", path),
     Remove: ({ path }) => secret("secret:write", path),
+    // Who may take a secret away may take that back.
+    Undelete: ({ path }) => secret("secret:write", path),
+    Destroy: ({ path }) => secret("secret:destroy", path),
   },
 };
 

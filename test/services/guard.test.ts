@@ -4,7 +4,7 @@ import { METHODS } from "../../src/gen/index.ts";
 import { settled } from "../support/memory-wire.ts";
 import { bytes, idOf, World } from "./support.ts";
 
-const { Vault, Device, Health, Pairing, Authority } = METHODS;
+const { Vault, Device, Health, Pairing, Seal, Authority } = METHODS;
 
 /** One call of each method there is; a method that is missing here does not compile. */
 const CALLS: {
@@ -33,6 +33,10 @@ const CALLS: {
     RenewServer: (world, name) => world.call(name, Authority.RenewServer, {}),
     RevocationList: (world, name) => world.call(name, Authority.RevocationList, {}),
   },
+  Seal: {
+    Seal: (world, name) => world.call(name, Seal.Seal, {}),
+    Unseal: (world, name) => world.call(name, Seal.Unseal, {}),
+  },
   Pairing: {
     Open: (world, name) => world.stream(name, Pairing.Open, {}).next(),
     Waiting: (world, name) => world.call(name, Pairing.Waiting, {}),
@@ -44,6 +48,8 @@ const CALLS: {
     List: (world, name) => world.call(name, Vault.List, { prefix: "shared" }),
     History: (world, name) => world.call(name, Vault.History, { path: "shared/db" }),
     Remove: (world, name) => world.call(name, Vault.Remove, { path: "shared/db" }),
+    Undelete: (world, name) => world.call(name, Vault.Undelete, { path: "shared/hidden" }),
+    Destroy: (world, name) => world.call(name, Vault.Destroy, { path: "shared/hidden" }),
   },
 };
 
@@ -77,6 +83,8 @@ describe("every method", () => {
   beforeEach(async () => {
     await prepared();
     await world.call("owner", Vault.Put, { path: "shared/db", value: bytes("old") });
+    await world.call("owner", Vault.Put, { path: "shared/hidden", value: bytes("old") });
+    await world.call("owner", Vault.Remove, { path: "shared/hidden" });
   });
 
   it.each(EVERY_CALL)("%s is refused to a device that was revoked a moment ago", async (_method, call) => {
@@ -200,6 +208,8 @@ describe("the calls of one device", () => {
         list: (input) => secrets.list(input),
         history: (path) => secrets.history(path),
         remove: (...remove) => secrets.remove(...remove),
+        undelete: (...undelete) => secrets.undelete(...undelete),
+        destroy: (...destroy) => secrets.destroy(...destroy),
       },
     }));
     const hasty = Array.from({ length: LIMITS.callsPerDevice }, () =>

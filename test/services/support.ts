@@ -136,6 +136,7 @@ export class World implements AsyncDisposable {
         counters: () => ({ retries: 7 }),
         state: () => vault.state,
       },
+      seal: { begin: () => undefined, state: () => vault.state },
     };
     const router = resources.use(createRouter({ ...service, ...changes(service) }));
     return new World({ ...storage, registry, windows, router }, resources.move());

@@ -12,6 +12,7 @@ import {
 import type { Daemon, PairingDoorEvent } from "../../daemon/index.ts";
 import { createLogger } from "../../observe/index.ts";
 import type { Commands, Context, GlobalOptions } from "../context.ts";
+import { canAsk } from "../input.ts";
 import type { Io, Parent } from "../io.ts";
 import { asJoiner } from "../joiner.ts";
 import { type KeyOptions, vaultKey, withKeyOptions } from "../keys.ts";
@@ -28,6 +29,7 @@ export function addServe({ program, bind }: Commands): void {
     .description("run the gatehouse of this home until it is told to stop")
     .option("--listen <host:port>", "where to listen, 127.0.0.1:7443 by default", gather)
     .option("--init", "make the home first when it is new")
+    .option("--sealed", "start without the vault's key, and wait for: gatehouse unseal")
     .option("--open-pairing", "let one new device in, with a code that is shown here")
     .option("--name <name>", "with --init, what to call it; the host's name by default")
     .option("--supervise", "start it again whenever it ends unexpectedly")
@@ -44,6 +46,7 @@ function wantsSupervision({ io }: Context, { supervise: isAsked, supervised }: S
 
 interface ServeOptions extends GlobalOptions, KeyOptions {
   readonly init?: boolean;
+  readonly sealed?: boolean;
   readonly openPairing?: boolean;
   readonly supervise?: boolean;
   /** What `--supervise` starts this program with. */
@@ -71,7 +74,8 @@ async function serve(context: Context, options: ServeOptions): Promise<undefined
   const logger = stderrLogger(context, systemClock);
   const { Daemon: daemonClass, homeKeyKinds } = await loadDaemon();
   const { home, keyDir, name } = config;
-  using key = vaultKey(context, options, await homeKeyKinds(home));
+  const kinds = await homeKeyKinds(home);
+  using key = vaultKey(context, options, kinds);
   await using daemon = await daemonClass.start({
     ...{
       home,
@@ -86,13 +90,14 @@ async function serve(context: Context, options: ServeOptions): Promise<undefined
     ...{ clock: systemClock, random: systemRandom, logger },
     leafLifetimeMs: config.certificateLifetimeMs,
     kek: key.provider,
+    start: startsSealed(context, options, kinds) ? "sealed" : "open",
     watchdog: parent === undefined ? {} : { parentPid: parent.pid },
   });
   // The vault is open: nobody needs the passphrase any more.
   key[Symbol.dispose]();
   using manager = ServiceManager.of(io, systemClock, logger);
-  const { quic, deviceId, fingerprint } = daemon.ready;
-  output.result({ event: "ready", quic, deviceId, fingerprint, name: daemon.ready.name }, () =>
+  const { quic, deviceId, fingerprint, state } = daemon.ready;
+  output.result({ event: "ready", quic, deviceId, fingerprint, name: daemon.ready.name, state }, () =>
     greeting(context, daemon),
   );
   parent?.tell("ready");
@@ -101,6 +106,14 @@ async function serve(context: Context, options: ServeOptions): Promise<undefined
   await Promise.race([aborted(stop), ...(pairing === undefined ? [] : [pairing.then(forever)])]);
   manager?.stopping();
   output.note("stopping: calls in flight get 5 seconds");
+}
+
+/** Where nobody is there who could be asked for the passphrase, somebody will bring it later. */
+function startsSealed(context: Context, options: ServeOptions, kinds: readonly string[]): boolean {
+  if (options.sealed === true) return true;
+  const isTyped = kinds.length > 0 && kinds.every((kind) => kind === "passphrase");
+  const isOwnChoice = options.kek !== undefined || options.kekPassphraseFile !== undefined;
+  return isTyped && !isOwnChoice && !canAsk(context);
 }
 
 /** @throws GatehouseError `usage.bad-argument` when nobody who supervises started this process. */
@@ -123,6 +136,7 @@ function gather(value: string, before: readonly string[] = []): readonly string[
 
 function greeting({ config, output }: Context, { ready }: Daemon): string {
   const { style } = output;
+  const isSealed = ready.state === "sealed";
   const lines = facts(
     [
       ["address", ready.quic],
@@ -132,7 +146,8 @@ function greeting({ config, output }: Context, { ready }: Daemon): string {
     ],
     style,
   );
-  return `${style.bold(`Gatehouse ${ready.name} is open`)}\n\n${lines}\n`;
+  const how = isSealed ? "sealed: open it with gatehouse unseal" : "open";
+  return `${style.bold(`Gatehouse ${ready.name} is ${how}`)}\n\n${lines}\n`;
 }
 
 /** The door stays open whatever becomes of this first window. */

@@ -22,10 +22,11 @@ async function ask({ client, methods, options }: Session) {
   const answer = await client.call(methods.Health.Status, {}, options);
   const answeredAt = Date.now();
   const { name, deviceId, fingerprint, version, state, reason, quic, devices } = answer;
-  const { quarantinedDevices, heldDevices, burntCodes, certificateExpiresAt, now } = answer;
+  const { quarantinedDevices, heldDevices, burntCodes, certificateExpiresAt, now, keyKinds } = answer;
   return {
     ...{ name, deviceId, fingerprint, version, wire: client.wire, state, reason, quic },
     ...{ devices, quarantinedDevices, heldDevices, burntCodes, certificateExpiresAt },
+    keyKinds: [...keyKinds],
     // The gatehouse's clock against the middle of the round trip; positive when the gatehouse's is ahead.
     clockSkewMs: now === 0 ? 0 : Math.round(now - (askedAt + answeredAt) / 2),
     counters: Object.fromEntries(answer.counters.map((counter) => [counter.name, counter.value])),

@@ -1,0 +1,271 @@
+import { type Clock, GatehouseError, invariant, isGatehouseError, LIMITS } from "../core/index.ts";
+import type { HomeLayout } from "../files/index.ts";
+import type { DeviceIdentity } from "../identity/index.ts";
+import { type KeyProvider, keyFileProvider, passphraseProvider } from "../keystore/index.ts";
+import {
+  dialable,
+  formatAddress,
+  type QuicConnection,
+  QuicServer,
+  type SocketAddress,
+} from "../quic/index.ts";
+import type { Peer } from "../services/index.ts";
+import { vaultKeyKinds } from "../vault/index.ts";
+import { type BootRecord, readBootRecord } from "./boot-record.ts";
+import { type DoorRecord, readDoorRecord } from "./door-record.ts";
+import { forgetPlaintext } from "./forget.ts";
+import { OpenSide } from "./open-side.ts";
+import { SealedSide } from "./sealed-side.ts";
+import { between, type Side } from "./side.ts";
+import type { Effects } from "./storage.ts";
+import { UnsealAttempts } from "./unseal-attempts.ts";
+import type { Spotlight } from "./watchdog-memory.ts";
+
+/** Requests; pairing has its own. */
+const REQUESTS_ALPN = "gatehouse/1";
+
+export interface FrontDoorParts extends Effects {
+  readonly layout: HomeLayout;
+  readonly keyDir: string;
+  readonly kek?: KeyProvider | undefined;
+  readonly identity: DeviceIdentity;
+  readonly boot: BootRecord;
+  readonly listen: readonly SocketAddress[];
+  readonly version: string;
+  readonly leafLifetimeMs?: number | undefined;
+  readonly roundsPauseMs?: number | undefined;
+}
+
+/**
+ * The sockets, and what stands behind them: everything, or, while the vault is sealed, as little as can be told without its
+ * key. The sockets stay when one takes the place of the other; connections do not.
+ */
+export class FrontDoor implements AsyncDisposable {
+  /** Is told whose connection is being handled. */
+  spotlight: Spotlight<QuicConnection> | undefined;
+  readonly #parts: FrontDoorParts;
+  readonly #attempts: UnsealAttempts;
+  #side: OpenSide | SealedSide | undefined;
+  #admitting: Side | undefined;
+  #server: QuicServer | undefined;
+  /** Seals and unseals follow one another. */
+  #turn: Promise<unknown> = Promise.resolve();
+  #isClosed = false;
+
+  private constructor(parts: FrontDoorParts) {
+    this.#parts = parts;
+    this.#attempts = new UnsealAttempts(parts.clock);
+  }
+
+  /**
+   * @throws what opening the vault throws, unless `sealed`; then vault.key-missing when the door was never open, or what it
+   * showed has run out; boot.damaged; quic.address-in-use, quic.bad-address
+   */
+  static async open(parts: FrontDoorParts, start: "open" | "sealed"): Promise<FrontDoor> {
+    const door = new FrontDoor(parts);
+    try {
+      await door.#begin(start);
+    } catch (failure) {
+      await door.#side?.[Symbol.asyncDispose]();
+      throw failure;
+    }
+    return door;
+  }
+
+  /** Undefined while the vault is sealed. */
+  get openSide(): OpenSide | undefined {
+    return this.#side instanceof OpenSide ? this.#side : undefined;
+  }
+
+  get server(): QuicServer {
+    invariant(this.#server !== undefined, "the door is open before anybody comes in");
+    return this.#server;
+  }
+
+  /** Takes no new calls, lets those in flight end (5 s), then closes everything. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    const draining = this.#drain();
+    await this.#turn.catch(() => undefined);
+    await draining;
+    await this.server[Symbol.asyncDispose]();
+    await this.#side?.[Symbol.asyncDispose]();
+  }
+
+  async #drain(): Promise<void> {
+    this.openSide?.pairing[Symbol.dispose]();
+    this.server.announceShutdown();
+    await this.openSide?.drain();
+  }
+
+  async #begin(start: "open" | "sealed"): Promise<void> {
+    const { identity, layout, listen, clock, random, logger } = this.#parts;
+    if (start === "open") this.#admitting = this.#side = await this.#openSide(this.#parts.kek);
+    else {
+      const record = await readDoorRecord(layout.doorFile, identity);
+      if (record === undefined) throw neverOpen();
+      this.#admitting = this.#side = await this.#sealedSide(record, "it was started without its key");
+    }
+    const { serverTls } = this.#side;
+    this.#server = await QuicServer.listen({
+      ...{ listen, alpn: REQUESTS_ALPN, clock, random, logger, ...serverTls },
+      admit: (handshake) => this.#current.admit(handshake),
+      isReadmitting: () => this.#current.isReadmitting,
+      onHandling: (connection) => this.spotlight?.show(connection),
+    });
+  }
+
+  get #current(): Side {
+    invariant(this.#admitting !== undefined, "the door has a side before anybody comes in");
+    return this.#admitting;
+  }
+
+  #openSide(kek: KeyProvider | undefined): Promise<OpenSide> {
+    const opening: Promise<OpenSide> = this.#openWith(kek, () => {
+      opening
+        .then((open) => this.#inTurn(() => this.#seal(open)))
+        .catch((failure: unknown) => this.#notSealed(failure));
+    });
+    return opening;
+  }
+
+  async #openWith(kek: KeyProvider | undefined, sealing: () => void): Promise<OpenSide> {
+    const { layout, identity } = this.#parts;
+    const boot = (await readBootRecord(layout.bootFile, identity)) ?? this.#parts.boot;
+    const own = { server: () => this.server, spotlight: () => this.spotlight, sealing };
+    return await OpenSide.open({ ...this.#parts, boot, kek, ...own });
+  }
+
+  async #sealedSide(record: DoorRecord, reason: string): Promise<SealedSide> {
+    const { version, layout } = this.#parts;
+    const keyKinds = await vaultKeyKinds(layout.vaultDir);
+    const quic = (): string => formatAddress(dialable(this.server.addresses, "network"));
+    return new SealedSide({
+      ...{
+        ...this.#parts,
+        record,
+        spotlight: () => this.spotlight,
+        facts: { version, quic, reason, keyKinds },
+      },
+      unseal: (passphrase, caller) => this.#inTurn(() => this.#unseal(passphrase, caller)),
+    });
+  }
+
+  /** The answer to whoever asked gets some time to leave; then those in flight do. */
+  async #seal(open: OpenSide): Promise<void> {
+    if (this.#side !== open || this.#isClosed) return;
+    const { clock, logger } = this.#parts;
+    await pause(LIMITS.sealLingerMs, clock);
+    const sealed = await this.#sealedSide(open.doorRecord, "its owner sealed it");
+    this.#admitting = between(open);
+    await open.drain();
+    this.#side = undefined;
+    try {
+      await open[Symbol.asyncDispose]();
+    } catch (failure) {
+      // What could not be closed in order is dropped all the same.
+      logger.error("seal-not-in-order", { error: failure instanceof Error ? failure.message : "unknown" });
+    }
+    this.server.replaceTls(sealed.serverTls);
+    await forgetPlaintext();
+    this.#admitting = this.#side = sealed;
+    logger.warn("sealed");
+  }
+
+  #notSealed(failure: unknown): void {
+    this.#parts.logger.error("not-sealed", { error: failure instanceof Error ? failure.message : "unknown" });
+  }
+
+  async #unseal(passphrase: Uint8Array, { deviceId }: Peer): Promise<{ readonly state: string }> {
+    const sealed = this.#side;
+    if (!(sealed instanceof SealedSide) || this.#isClosed) {
+      throw new GatehouseError("rpc.draining", "the gatehouse is opening or closing");
+    }
+    const open = await this.#attempt(passphrase);
+    try {
+      await this.#record(open, deviceId);
+    } catch (failure) {
+      await open[Symbol.asyncDispose]();
+      throw failure;
+    }
+    this.#attempts.clear();
+    this.server.replaceTls(open.serverTls);
+    this.#admitting = this.#side = open;
+    const { clock, logger } = this.#parts;
+    logger.warn("unsealed");
+    void pause(LIMITS.sealLingerMs, clock).then(() => sealed[Symbol.asyncDispose]());
+    return { state: open.storage.vault.state.kind };
+  }
+
+  /** Only what somebody typed can be guessed at. */
+  async #attempt(passphrase: Uint8Array): Promise<OpenSide> {
+    const isGuess = passphrase.length > 0;
+    if (isGuess) this.#attempts.check();
+    try {
+      return await this.#openSide(await this.#provider(passphrase));
+    } catch (failure) {
+      const isWrong = isGatehouseError(failure, "vault.wrong-key");
+      if (isWrong && isGuess) this.#attempts.failed();
+      this.#parts.logger.warn("not-unsealed", {
+        code: isGatehouseError(failure) ? failure.code : "rpc.internal",
+      });
+      throw failure;
+    }
+  }
+
+  /** What was tried on the sealed door could not be written down before. */
+  async #record({ storage }: OpenSide, principal: string): Promise<void> {
+    const resource = `gatehouse:${this.#parts.identity.id}`;
+    const event = { principal, principalRole: "owner", action: "vault:unseal", resource } as const;
+    const { wrong } = this.#attempts;
+    if (wrong !== undefined) {
+      const detail = {
+        attempts: String(wrong.count),
+        firstAt: new Date(wrong.firstAt).toISOString(),
+        lastAt: new Date(wrong.lastAt).toISOString(),
+      };
+      await storage.audit.append({ ...event, outcome: "failed", code: "vault.wrong-key", detail });
+    }
+    await storage.audit.append({ ...event, outcome: "done" });
+  }
+
+  /** What the daemon can ask by itself needs no more than the call. @throws vault.key-missing */
+  async #provider(passphrase: Uint8Array): Promise<KeyProvider> {
+    const { layout, keyDir, random, kek } = this.#parts;
+    const kinds = await vaultKeyKinds(layout.vaultDir);
+    if (passphrase.length > 0 && kinds.includes("passphrase")) {
+      return passphraseProvider({ random, ask: async () => new Uint8Array(passphrase) });
+    }
+    if (kek !== undefined && kek.kind !== "passphrase" && kinds.includes(kek.kind)) return kek;
+    if (kinds.includes("key-file")) return keyFileProvider({ dir: keyDir, random });
+    throw new GatehouseError(
+      "vault.key-missing",
+      `the vault is opened by a key of the kind ${kinds.join(" or ")}`,
+      {
+        hint: "type the passphrase, or start the gatehouse with --kek",
+      },
+    );
+  }
+
+  #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+}
+
+function pause(delayMs: number, clock: Clock): Promise<void> {
+  return new Promise((resolve) => {
+    clock.setTimer(delayMs, resolve);
+  });
+}
+
+function neverOpen(): GatehouseError<"vault.key-missing"> {
+  return new GatehouseError(
+    "vault.key-missing",
+    "this gatehouse cannot be started sealed: it was never open",
+    {
+      hint: "start it with its key once",
+    },
+  );
+}
