@@ -21,7 +21,7 @@ const FOLDERS_PER_TURN = 25;
 
 export interface VaultParts {
   readonly guard: Guard;
-  readonly secrets: Pick<Secrets, "put" | "get" | "list" | "history" | "remove">;
+  readonly secrets: Pick<Secrets, "put" | "get" | "list" | "history" | "remove" | "undelete" | "destroy">;
 }
 
 export function vaultService(router: Router<Peer>, { guard, secrets }: VaultParts): void {
@@ -77,6 +77,31 @@ export function vaultService(router: Router<Peer>, { guard, secrets }: VaultPart
       ...{ context, request, granted: guard.granted(context) },
       reply: ({ version }: { readonly version: number }) => ({ path, version }),
       change: (mutation) => secrets.remove({ path, ...ifVersionOf(request) }, mutation),
+    });
+  });
+
+  router.handle(METHODS.Vault.Undelete, (request, context) => {
+    const path = parseSecretPath(request.path);
+    return mutate(METHODS.Vault.Undelete, {
+      ...{ context, request, granted: guard.granted(context) },
+      reply: ({ version }: { readonly version: number }) => ({ path, version }),
+      change: (mutation) => secrets.undelete({ path }, mutation),
+    });
+  });
+
+  router.handle(METHODS.Vault.Destroy, (request, context) => {
+    const path = parseSecretPath(request.path);
+    return mutate(METHODS.Vault.Destroy, {
+      ...{ context, request, granted: guard.granted(context) },
+      reply: ({ versions }: { readonly versions: readonly number[] }) => ({ path, versions: [...versions] }),
+      change: (mutation) =>
+        secrets.destroy(
+          {
+            ...{ path, ...(request.version === 0 ? {} : { version: request.version }) },
+            ...ifVersionOf(request),
+          },
+          mutation,
+        ),
     });
   });
 }

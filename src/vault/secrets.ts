@@ -211,6 +211,51 @@ export class Secrets {
     });
   }
 
+  /**
+   * Takes a removal back. Answers the version that is live again.
+   * @throws GatehouseError `vault.not-found`, `vault.not-removed`, and as `put`.
+   */
+  async undelete(
+    input: { readonly path: SecretPath },
+    mutation: Mutation<{ readonly version: number }>,
+  ): Promise<{ readonly version: number }> {
+    return await this.#mutations.run([lockOf(input.path)], mutation, () => {
+      const head = this.#headOf(input.path);
+      if (head === NO_HEAD) throw notFound();
+      if (head.latestVersion > head.removedThrough) {
+        throw new GatehouseError("vault.not-removed", "the secret is not removed", {
+          hint: "it can be read as it is",
+        });
+      }
+      return {
+        changes: [headChange(input.path, { ...head, removedThrough: 0 })],
+        result: { version: head.latestVersion },
+      };
+    });
+  }
+
+  /**
+   * Deletes versions for good, all of them when none is named; their numbers are not given out again.
+   * @throws GatehouseError `vault.not-found`, `vault.version-not-found`, `vault.version-conflict`, and as `put`.
+   */
+  async destroy(
+    input: { readonly path: SecretPath; readonly version?: number; readonly ifVersion?: number },
+    mutation: Mutation<{ readonly versions: readonly number[] }>,
+  ): Promise<{ readonly versions: readonly number[] }> {
+    return await this.#mutations.run([lockOf(input.path)], mutation, () => {
+      const { path, version, ifVersion } = input;
+      const head = this.#headOf(path);
+      if (head === NO_HEAD) throw notFound();
+      if (ifVersion !== undefined && ifVersion !== head.latestVersion) {
+        throw conflict(`the path is at version ${head.latestVersion}, not ${ifVersion}`);
+      }
+      const [from, to] = version === undefined ? [head.oldestVersion, head.latestVersion] : [version, version];
+      const changes = droppedChanges(path, from, to + 1);
+      const versions = Array.from({ length: to - from + 1 }, (_, index) => from + index);
+      return { changes, result: { versions } };
+    });
+  }
+
   #headOf(path: SecretPath): Head {
     const record = this.#store.get("secret", path);
     return record === undefined ? NO_HEAD : StoredSecret.decode(record.body);
