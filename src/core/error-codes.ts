@@ -147,7 +147,6 @@ export const ERROR_CODES = {
   "vault.not-found": { status: "not-found", exit: EXIT.notFound },
   "vault.version-not-found": { status: "not-found", exit: EXIT.notFound },
   "vault.not-removed": { status: "failed-precondition", exit: EXIT.conflict },
-  "vault.not-removed": { status: "failed-precondition", exit: EXIT.conflict },
   "vault.version-conflict": { status: "failed-precondition", exit: EXIT.conflict },
   "vault.full": { status: "resource-exhausted", exit: EXIT.conflict },
   "vault.read-only": { status: "unavailable", exit: EXIT.conflict },

@@ -97,9 +97,6 @@ export const SUBJECTS: Table = {
     // Who may take a secret away may take that back.
     Undelete: ({ path }) => secret("secret:write", path),
     Destroy: ({ path }) => secret("secret:destroy", path),
-    // Who may take a secret away may take that back.
-    Undelete: ({ path }) => secret("secret:write", path),
-    Destroy: ({ path }) => secret("secret:destroy", path),
   },
 };
 
