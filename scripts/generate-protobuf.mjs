@@ -26,7 +26,8 @@ export type MethodKind = "unary" | "server" | "client" | "bidi";
 
 /** One message type: what protobufjs' static classes offer. */
 export interface Codec<Fields, Message> {
-  encode(message: Fields): { finish(): Uint8Array };
+  /** With isShared, the bytes are the writer's own and not a copy: whoever wipes them wipes all there is. */
+  encode(message: Fields): { finish(isShared?: boolean): Uint8Array };
   decode(bytes: Uint8Array): Message;
 }
 
@@ -55,6 +56,15 @@ import protobuf from "protobufjs/minimal.js";
 // fields as objects, against its own declarations. Must run before messages.js is loaded.
 Object.assign(protobuf.util, { Long: null });
 protobuf.configure();
+
+// A writer that grows leaves its smaller buffer behind as it is: what was a secret there would stay in memory.
+const prototype = protobuf.Writer.prototype as unknown as { _reserve(count: number): void; buf: Uint8Array };
+const reserve = prototype._reserve;
+prototype._reserve = function (count) {
+  const before = this.buf;
+  reserve.call(this, count);
+  if (this.buf !== before) before.fill(0);
+};
 `;
 
 if (!(await isFresh())) await generate();

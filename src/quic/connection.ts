@@ -1,7 +1,7 @@
 import { GatehouseError, LIMITS } from "../core/index.ts";
 import type { SocketAddress } from "./address.ts";
 import { CLOSE_CODES, type CloseCause, endReason } from "./close-codes.ts";
-import { ConnectionIds } from "./connection-ids.ts";
+import { CONNECTION_ID_BYTES, ConnectionIds } from "./connection-ids.ts";
 import type { ConnectionOptions, Handshake } from "./connection-options.ts";
 import { Gate } from "./gate.ts";
 import { ClientFlights, type HandshakeFlights, ServerFlights } from "./handshake-flights.ts";
@@ -216,11 +216,14 @@ export class QuicConnection {
     this.#wear.received(datagram.length);
     const isHandshake = isLong(datagram);
     if (isHandshake) this.#flights.received(datagram.length, this.#isRepeat(datagram));
-    if (this.#gate.isOpen && !isHandshake) this.#feed(datagram);
+    const wasOpen = this.#gate.isOpen;
+    if (wasOpen && !isHandshake) this.#feed(datagram);
     else this.#gate.receive(datagram);
     if (!isHandshake && this.#isEstablished && !this.#flights.isOver) this.#flights.confirmed();
     this.#packetsSinceDrain += 1;
     if (!isHandshake && this.#isEstablished) this.#ids.arrived(datagram);
+    // The library decrypts in place: what it has read must not lie about in the clear until the memory is used again.
+    if (wasOpen && !isHandshake) datagram.fill(0);
     if (!isKnownPath || this.#packetsSinceDrain >= PACKETS_PER_DRAIN) this.#drainEvents();
   }
 
@@ -289,6 +292,7 @@ export class QuicConnection {
     } else if (this.#hasFedEarly) this.#readStreams();
     if (kind === "retry") this.#flights.retried();
     this.#feed(bytes);
+    if (kind === "short") bytes.fill(0, 1 + CONNECTION_ID_BYTES);
   }
 
   #feed(bytes: Buffer): void {

@@ -63,6 +63,8 @@ export class StreamTable {
     this.#nextOwnStream = role === "server" ? 1 : 0;
     this.#host = {
       ...{ native, logger, scratch, queuedBytes: 0, deliveredBytes: 0 },
+      // A client keeps its requests to repeat them.
+      wipesSent: role === "server",
       wantsFlush: (stream) => this.#wantsFlush(stream),
       wantsRead: (stream) => this.#wantsRead(stream),
       forget: (stream) => this.#forget(stream),

@@ -18,6 +18,8 @@ export interface StreamHost {
   readonly logger: Logger;
   /** Read buffer shared by all streams: lent to one `data` call at a time. */
   readonly scratch: Buffer;
+  /** What has been handed to the library is wiped: nobody will send it again. */
+  readonly wipesSent: boolean;
   /** Bytes queued on all streams of the connection; kept by the streams. */
   queuedBytes: number;
   /** Bytes that came on all streams of the connection; kept by the streams. */
@@ -173,7 +175,9 @@ export class QuicStream {
     const [length, isLast] = chunk;
     this.#host.deliveredBytes += length;
     if (isLast) this.#receiving = "done";
-    this.#guarded((sink) => sink.data(this.#host.scratch.subarray(0, length), isLast));
+    const bytes = this.#host.scratch.subarray(0, length);
+    this.#guarded((sink) => sink.data(bytes, isLast));
+    bytes.fill(0);
     if (isLast) this.#settle();
     return !isLast;
   }
@@ -184,6 +188,7 @@ export class QuicStream {
       const isLast = this.#isFinQueued && this.#queue.length === 1;
       const taken = this.#host.native.streamSend(id, chunk, isLast) ?? 0;
       this.#count(-taken);
+      if (this.#host.wipesSent) chunk.fill(0, 0, taken);
       if (taken < chunk.length) {
         this.#queue[0] = chunk.subarray(taken);
         return false;

@@ -32,6 +32,7 @@ export class FrameDecoder {
   /** Borrows `chunk` until `keep`. */
   push(chunk: Uint8Array): void {
     if (this.unreadBytes === 0) {
+      this.#wipe();
       this.#bytes = chunk;
       this.#start = 0;
       this.#end = chunk.length;
@@ -73,10 +74,16 @@ export class FrameDecoder {
 
   /** Forgets what is unread: nobody will take it any more. */
   clear(): void {
+    this.#wipe();
     this.#bytes = EMPTY;
     this.#start = 0;
     this.#end = 0;
     this.#isLent = false;
+  }
+
+  /** What is ours, and was read or will not be, may have been a secret. */
+  #wipe(): void {
+    if (!this.#isLent) this.#bytes.fill(0);
   }
 
   #prefix(): Prefix | undefined {
@@ -97,8 +104,10 @@ export class FrameDecoder {
     const unread = this.#bytes.subarray(this.#start, this.#end);
     if (this.#isLent || needed > this.#bytes.length) {
       const size = Math.max(BUFFER_BYTES_MIN, this.#isLent ? needed : 2 * needed);
-      this.#bytes = new Uint8Array(size);
-      this.#bytes.set(unread);
+      const larger = new Uint8Array(size);
+      larger.set(unread);
+      this.#wipe();
+      this.#bytes = larger;
       this.#isLent = false;
     } else if (this.#end + count > this.#bytes.length) {
       this.#bytes.copyWithin(0, this.#start, this.#end);

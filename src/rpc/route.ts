@@ -64,7 +64,7 @@ export function routeOf<Peer, Kind extends MethodKind, RequestFields, Request, R
   intercept: Interceptor<Peer>,
 ): Route<Peer> {
   const { request: codec, response } = method;
-  const encode = (fields: ResponseFields): Uint8Array => response.encode(fields).finish();
+  const encode = (fields: ResponseFields): Uint8Array => response.encode(fields).finish(true);
   const encodeAll = (all: AsyncIterable<ResponseFields>) => mapped(all, encode);
   const { unary, server, client, bidi } = handlers;
   if (unary !== undefined) {

@@ -34,7 +34,7 @@ export async function mutate<RequestFields, Result, ResponseFields, Response ext
           replay: {
             principal: peer.deviceId,
             requestId,
-            requestHash: sha256(utf8(`${method.path}\n`), method.request.encode(request).finish()),
+            requestHash: hashOf(method, request),
             reply: (result) => method.response.encode(reply(result)).finish(),
           },
         }),
@@ -45,4 +45,15 @@ export async function mutate<RequestFields, Result, ResponseFields, Response ext
     if (outcome instanceof AlreadyAnswered) return method.response.decode(outcome.reply);
     throw outcome;
   }
+}
+
+/** What is hashed is wiped: it may hold a secret. */
+function hashOf<Fields>(
+  method: Pick<MethodDefinition<"unary", Fields, unknown, unknown, unknown>, "path" | "request">,
+  request: Fields,
+): Uint8Array {
+  const encoded = method.request.encode(request).finish(true);
+  const hash = sha256(utf8(`${method.path}\n`), encoded);
+  encoded.fill(0);
+  return hash;
 }

@@ -46,7 +46,7 @@ export function vaultService(router: Router<Peer>, { guard, secrets }: VaultPart
           },
           mutation,
         ),
-    });
+    }).finally(() => request.value.fill(0));
   });
 
   router.handle(METHODS.Vault.Get, async (request, context) => {
