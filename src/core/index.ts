@@ -9,6 +9,7 @@ export {
   fromUtf8,
   hex,
   MalformedBytes,
+  unmovedCopyOf,
   utf8,
 } from "./bytes.ts";
 export { type Clock, systemClock } from "./clock.ts";

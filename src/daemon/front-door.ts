@@ -1,4 +1,11 @@
-import { type Clock, GatehouseError, invariant, isGatehouseError, LIMITS } from "../core/index.ts";
+import {
+  type Clock,
+  GatehouseError,
+  invariant,
+  isGatehouseError,
+  LIMITS,
+  unmovedCopyOf,
+} from "../core/index.ts";
 import type { HomeLayout } from "../files/index.ts";
 import type { DeviceIdentity } from "../identity/index.ts";
 import { type KeyProvider, keyFileProvider, passphraseProvider } from "../keystore/index.ts";
@@ -156,6 +163,7 @@ export class FrontDoor implements AsyncDisposable {
     if (this.#side !== open || this.#isClosed) return;
     const { clock, logger } = this.#parts;
     await pause(LIMITS.sealLingerMs, clock);
+    if (this.#isClosed) return;
     const sealed = await this.#sealedSide(open.doorRecord, "its owner sealed it");
     this.#admitting = between(open);
     await open.drain();
@@ -234,7 +242,7 @@ export class FrontDoor implements AsyncDisposable {
     const { layout, keyDir, random, kek } = this.#parts;
     const kinds = await vaultKeyKinds(layout.vaultDir);
     if (passphrase.length > 0 && kinds.includes("passphrase")) {
-      return passphraseProvider({ random, ask: async () => new Uint8Array(passphrase) });
+      return passphraseProvider({ random, ask: async () => unmovedCopyOf(passphrase) });
     }
     if (kek !== undefined && kek.kind !== "passphrase" && kinds.includes(kek.kind)) return kek;
     if (kinds.includes("key-file")) return keyFileProvider({ dir: keyDir, random });

@@ -43,6 +43,7 @@ export class OpenSide implements Side, AsyncDisposable {
   readonly #door: Door;
   readonly #certificates: OwnCertificates;
   readonly #ca: DeviceCa;
+  #draining: Promise<void> | undefined;
 
   private constructor(
     parts: OpenSideParts,
@@ -111,10 +112,11 @@ export class OpenSide implements Side, AsyncDisposable {
     return this.#door.admit(handshake);
   }
 
-  /** No pairing, no new calls; those in flight get 5 s. */
-  async drain(): Promise<void> {
+  /** No pairing, no new calls; those in flight get 5 s. Whoever asks again waits for the same end. */
+  drain(): Promise<void> {
     this.pairing[Symbol.dispose]();
-    await this.#door.router.drain(LIMITS.drainMs);
+    this.#draining ??= this.#door.router.drain(LIMITS.drainMs);
+    return this.#draining;
   }
 
   /** Ends every connection that came in here, then closes everything. */

@@ -6,6 +6,7 @@ import {
   GatehouseError,
   type Random,
   SecretBytes,
+  unmovedCopyOf,
   utf8,
 } from "../core/index.ts";
 import { checkKeyId, KEY_BYTES, type KeyProvider, type ProvidedKey } from "./key-provider.ts";
@@ -113,7 +114,7 @@ function within(value: number, least: number, most: number): number {
 
 async function answerOf(ask: AskPassphrase, prompt: PassphrasePrompt): Promise<SecretBytes> {
   const answer = await ask(prompt);
-  const bytes = answer instanceof SecretBytes ? answer.use((borrowed) => new Uint8Array(borrowed)) : answer;
+  const bytes = answer instanceof SecretBytes ? answer.use(unmovedCopyOf) : answer;
   if (answer instanceof SecretBytes) answer[Symbol.dispose]();
   try {
     return new SecretBytes(composed(bytes));
@@ -127,7 +128,7 @@ function composed(bytes: Uint8Array): Uint8Array {
   if (bytes.length > PASSPHRASE_BYTES_MAX) {
     throw badPassphrase(`a passphrase has at most ${PASSPHRASE_BYTES_MAX} bytes`);
   }
-  if (bytes.every((byte) => byte < 0x80)) return new Uint8Array(bytes);
+  if (bytes.every((byte) => byte < 0x80)) return unmovedCopyOf(bytes);
   try {
     return utf8(fromUtf8(bytes).normalize("NFC"));
   } catch {

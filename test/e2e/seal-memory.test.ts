@@ -1,4 +1,6 @@
 import { randomBytes } from "node:crypto";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Resources } from "../../src/core/index.ts";
 import { type Daemon, Install } from "../support/gatehouse-process.ts";
@@ -41,6 +43,22 @@ describe.runIf(process.platform === "linux")("after a seal the daemon's memory",
     },
     60_000,
   );
+
+  it("holds no copy of the passphrase that unsealed it, before it is sealed again and after", async () => {
+    await using resources = new Resources();
+    const install = resources.use(await Install.create());
+    const passphrase = randomBytes(24).toString("base64url");
+    const file = join(install.root, "passphrase");
+    await writeFile(file, `${passphrase}\n`, { mode: 0o600 });
+    const key = ["--kek-passphrase-file", file];
+    await install.json(["init", "--kek", "passphrase", ...key]);
+    const daemon = resources.use(await install.serve(key));
+    await install.json(["seal"]);
+    await install.json(["unseal", ...key]);
+    expect(placesOf(daemon, Buffer.from(passphrase))).toBe(0);
+    await install.json(["seal"]);
+    expect(placesOf(daemon, Buffer.from(passphrase))).toBe(0);
+  }, 60_000);
 
   it("is searched by a search that finds what is there", () => {
     const needle = randomBytes(PIECE_BYTES);
