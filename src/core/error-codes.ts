@@ -154,6 +154,8 @@ export const ERROR_CODES = {
   "vault.unseal-limited": { status: "resource-exhausted", exit: EXIT.rateLimited, retryable: true },
   "vault.wrong-key": { status: "unavailable", exit: EXIT.sealed },
   "vault.key-missing": { status: "unavailable", exit: EXIT.sealed },
+  "vault.key-slots": { status: "failed-precondition", exit: EXIT.conflict },
+  "vault.rotating": { status: "failed-precondition", exit: EXIT.conflict },
   "vault.damaged": { status: "data-loss", exit: EXIT.integrity },
   "vault.unknown-format": { status: "data-loss", exit: EXIT.integrity },
 

@@ -33,6 +33,10 @@ export const LABELS = {
   vaultValue: "gatehouse/v1/vault/value",
   /** The keyring sealed under what a key provider gives. */
   vaultKeyring: "gatehouse/v1/vault/keyring",
+  /** The key of a slot in the vault's header, derived from what a key provider gives. */
+  vaultSlot: "gatehouse/v1/vault/key-slot",
+  /** The key made for whoever holds a recovery key. */
+  recoveryKey: "gatehouse/v1/keystore/recovery",
   /** MAC over the vault's header file. */
   vaultHeader: "gatehouse/v1/vault/header",
   /** MAC over a journal segment's first bytes. */

@@ -5,6 +5,16 @@ export { isKeyId, type KeyProvider, type ProvidedKey } from "./key-provider.ts";
 export { type KeyringOptions, keyringProvider } from "./keyring.ts";
 export { type AskPassphrase, type PassphrasePrompt, passphraseProvider } from "./passphrase.ts";
 export {
+  formatRecipient,
+  generateRecoveryKey,
+  parseRecipient,
+  RECOVERY_KIND,
+  type RecoveryKey,
+  recipientIn,
+  recoveryProvider,
+  recoveryRecipient,
+} from "./recovery.ts";
+export {
   type KeyProviderContext,
   type KeyProviderSpec,
   keyProviderFor,

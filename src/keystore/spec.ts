@@ -5,6 +5,7 @@ import { keyFileProvider } from "./key-file.ts";
 import type { KeyProvider } from "./key-provider.ts";
 import { keyringProvider } from "./keyring.ts";
 import { type AskPassphrase, passphraseProvider } from "./passphrase.ts";
+import { recoveryProvider } from "./recovery.ts";
 import { systemdCredentialProvider } from "./systemd-credential.ts";
 
 const SPEC_CHARACTERS_MAX = 4_096;
@@ -12,11 +13,11 @@ const SPEC_CHARACTERS_MAX = 4_096;
 /** Where keys are kept, as people say it: what `--kek` takes. `kind` is that of the provider. */
 export type KeyProviderSpec =
   | { readonly kind: "key-file"; readonly path: string | undefined }
-  | { readonly kind: "passphrase" | "keyring" | "systemd" }
+  | { readonly kind: "passphrase" | "keyring" | "systemd" | "recovery" }
   | { readonly kind: "command"; readonly command: readonly string[] };
 
 /**
- * Reads `keyfile`, `keyfile:PATH`, `passphrase`, `keyring`, `systemd` or `command:…`: a program and its arguments,
+ * Reads `keyfile`, `keyfile:PATH`, `passphrase`, `keyring`, `systemd`, `recovery` or `command:…`: a program and its arguments,
  * apart by spaces, or as a JSON array of texts.
  *
  * @throws GatehouseError `usage.bad-argument`, without a word of `text`: it may hold a secret by mistake.
@@ -33,6 +34,7 @@ export function parseKeyProviderSpec(text: string): KeyProviderSpec {
     case "passphrase":
     case "keyring":
     case "systemd":
+    case "recovery":
       if (rest !== undefined) throw badSpec(`nothing may follow ${name}`);
       return { kind: name };
     case "command":
@@ -47,6 +49,8 @@ export interface KeyProviderContext {
   readonly keyDir: string;
   readonly random: Random;
   readonly ask: AskPassphrase;
+  /** Answers the recovery key's text, to be wiped. */
+  readonly askRecoveryKey?: () => Promise<Uint8Array>;
   /** `$CREDENTIALS_DIRECTORY`. */
   readonly credentialsDir: string | undefined;
   /** All that the command or the keyring's tool gets of the environment. */
@@ -74,6 +78,8 @@ export function keyProviderFor(
       return keyringProvider(context);
     case "systemd":
       return systemdCredentialProvider(context);
+    case "recovery":
+      return recoveryProvider({ ask: context.askRecoveryKey ?? nobodyToAsk });
     case "command":
       return commandProvider({ ...context, command: spec.command });
   }
@@ -87,6 +93,10 @@ function keyFiles(
   if (path === undefined) return keyFileProvider({ dir: keyDir, random });
   if (!isAbsolute(path)) throw badSpec("the path of the key file is not absolute");
   return keyFileProvider({ path: use === "identity" ? `${path}.identity` : path, random });
+}
+
+function nobodyToAsk(): Promise<never> {
+  return Promise.reject(new GatehouseError("key.missing", "nobody is here to give the recovery key"));
 }
 
 function parseCommand(text: string): readonly string[] {

@@ -12,6 +12,7 @@ export {
 export { Devices, type NewDevice, type RenewedCertificate } from "./devices.ts";
 export type { ListRange, StoredRecord } from "./image.ts";
 export type { KekProvider } from "./kek-provider.ts";
+export type { KeySlot, LiveKeyring } from "./live-keyring.ts";
 export type { Mutation } from "./mutations.ts";
 export type { StartupReport } from "./open-store.ts";
 export { AlreadyAnswered, RememberedReplies, type RememberedReply, type Replay } from "./replies.ts";
@@ -36,4 +37,4 @@ export type { Plan, StoreListener, VaultState, VaultStore } from "./store.ts";
 export type { Change, Space, Transaction } from "./transaction.ts";
 export { Vault, type VaultLimits, type VaultOptions } from "./vault.ts";
 export { type AppendHandle, systemFiles, type VaultFiles } from "./vault-files.ts";
-export { vaultKeyKinds } from "./vault-folder.ts";
+export { openVaultKeyring, vaultKeyKinds, vaultKeySlots } from "./vault-folder.ts";

@@ -12,7 +12,7 @@ export interface StorageKeys {
   readonly snapshot: KeyObject;
 }
 
-export function storageKeys(keyring: Keyring): StorageKeys {
+export function storageKeys(keyring: Pick<Keyring, "root" | "vaultId">): StorageKeys {
   return {
     vaultId: keyring.vaultId,
     segment: deriveKey(keyring, LABELS.vaultJournalSegment),

@@ -16,7 +16,8 @@ import { type CheckpointLimits, DEFAULT_CHECKPOINT_LIMITS } from "./checkpoint-s
 import { defaultCheckpointer } from "./checkpointer.ts";
 import { Devices } from "./devices.ts";
 import type { KekProvider } from "./kek-provider.ts";
-import { deriveKey, type Keyring } from "./keyring.ts";
+import { deriveKey } from "./keyring.ts";
+import type { KeySlot, LiveKeyring } from "./live-keyring.ts";
 import { Mutations } from "./mutations.ts";
 import { openStore, type StartupReport } from "./open-store.ts";
 import { RememberedReplies } from "./replies.ts";
@@ -32,6 +33,8 @@ export interface VaultOptions {
   /** The vault's folder; the caller holds the home's lock. */
   readonly dir: string;
   readonly kek: KekProvider;
+  /** Opens the vault beside `kek`; when it is made, and only then. */
+  readonly recovery?: KekProvider | undefined;
   readonly clock: Clock;
   /** The audit log, or how to open it with a key of this vault; it is opened before the journal is read. */
   readonly audit: AuditSink | ((deriveKey: (label: Label) => KeyObject) => Promise<AuditSink>);
@@ -61,11 +64,11 @@ export class Vault implements AsyncDisposable {
   readonly report: StartupReport;
   /** The engine below: for what looks at records as such, like its conformance tests. */
   readonly store: VaultStore;
-  readonly #keyring: Keyring;
+  readonly #keyring: LiveKeyring;
   readonly #random: Random;
 
   private constructor(parts: {
-    readonly keyring: Keyring;
+    readonly keyring: LiveKeyring;
     readonly store: VaultStore;
     readonly report: StartupReport;
     readonly clock: Clock;
@@ -97,7 +100,7 @@ export class Vault implements AsyncDisposable {
         hint: "run gatehouse init",
       });
     }
-    const keyring = await openVaultKeyring(files, options.dir, options.kek);
+    const keyring = await openVaultKeyring(options.dir, options.kek, { files, random });
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
     const audit =
       typeof options.audit === "function"
@@ -115,8 +118,9 @@ export class Vault implements AsyncDisposable {
   static async openOrCreate(options: VaultOptions): Promise<Vault> {
     const { files = systemFiles, random = systemRandom } = options;
     if (!(await hasVault(files, options.dir))) {
-      const { dir, kek, clock } = options;
-      await createVault({ files, dir, provider: kek, random, createdAt: clock.now() });
+      const { dir, kek, recovery, clock } = options;
+      const providers = recovery === undefined ? [kek] : [kek, recovery];
+      await createVault({ files, dir, providers, random, createdAt: clock.now() });
     }
     return await Vault.open(options);
   }
@@ -128,6 +132,11 @@ export class Vault implements AsyncDisposable {
   /** Of the newest durable transaction. */
   get sequence(): number {
     return this.store.sequence;
+  }
+
+  /** The keys that open it. */
+  get keySlots(): readonly KeySlot[] {
+    return this.#keyring.slots;
   }
 
   /** A key for one purpose, gone when the vault's key is gone. */
