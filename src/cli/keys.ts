@@ -1,6 +1,7 @@
 /** Where the key is kept that opens a home's vault. */
 import type { Command } from "commander";
 import { GatehouseError, systemClock, systemRandom } from "../core/index.ts";
+import type { homeKeySlots } from "../daemon/index.ts";
 import { type KeyProvider, keyProviderFor, parseKeyProviderSpec } from "../keystore/index.ts";
 import type { Context } from "./context.ts";
 import { Passphrase } from "./passphrase.ts";
@@ -15,14 +16,16 @@ export interface KeyOptions {
 
 /** Adds `--kek SPEC` and what belongs to it to a command that makes or opens a vault. */
 export function withKeyOptions(command: Command): Command {
-  const places = "keyfile[:PATH], passphrase, keyring, systemd or command:PROGRAM";
+  const places = "keyfile[:PATH], passphrase, keyring, systemd, recovery or command:PROGRAM";
   return command
     .option("--kek <place>", `where the key that opens the vault is kept: ${places}`)
     .option(
       "--kek-passphrase-file <file>",
-      "read the passphrase from a file's first line; - is standard input",
+      "read the passphrase, or the recovery key, from a file's first line; - is standard input",
     );
 }
+
+type KeySlot = Awaited<ReturnType<typeof homeKeySlots>>[number];
 
 /** What opens a home's vault; disposing it forgets the passphrase, which nobody needs once the vault is open. */
 export interface VaultKey extends Disposable {
@@ -49,6 +52,16 @@ export function vaultKey(context: Context, options: KeyOptions, kinds: readonly 
   return keyOf(context, options.kek ?? SPEC_OF_KIND.get(kind) ?? unnamed(kind), options);
 }
 
+/** As `spec` says, in the words of `--kek`; `file` has the passphrase, or the recovery key, in its first line. */
+export function keyAt(context: Context, spec: string, file: string | undefined): VaultKey {
+  return keyOf(context, spec, file === undefined ? {} : { kekPassphraseFile: file });
+}
+
+/** A key slot as `--json` prints it. */
+export function slotDocument({ number, kind, createdAt, recipient }: KeySlot): object {
+  return { number, kind, createdAt, ...(recipient === undefined ? {} : { recipient }) };
+}
+
 function unnamed(kind: string): never {
   throw new GatehouseError("key.missing", `this vault is opened by a key of the kind ${kind}`, {
     hint: "say which one: --kek command:PROGRAM",
@@ -58,9 +71,11 @@ function unnamed(kind: string): never {
 function keyOf(context: Context, spec: string, { kekPassphraseFile }: KeyOptions): VaultKey {
   const { io, config } = context;
   const parsed = parseKeyProviderSpec(spec);
-  const passphrase = new Passphrase(context, kekPassphraseFile);
+  const isRecovery = parsed.kind === "recovery";
+  const passphrase = new Passphrase(context, kekPassphraseFile, isRecovery ? "recovery key" : "passphrase");
   const surroundings = {
     ...{ keyDir: config.keyDir, random: systemRandom, clock: systemClock, ask: passphrase.ask },
+    askRecoveryKey: () => passphrase.ask({ purpose: "open", id: "" }),
     credentialsDir: io.env["CREDENTIALS_DIRECTORY"],
     environment: Object.fromEntries(
       ENVIRONMENT.flatMap((name) => {

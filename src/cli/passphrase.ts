@@ -18,12 +18,18 @@ const CARRIAGE_RETURN = 0x0d;
 export class Passphrase implements Disposable {
   readonly #context: Context;
   readonly #file: string | undefined;
+  readonly #what: "passphrase" | "recovery key";
   #known: Promise<SecretBytes> | undefined;
 
   /** @param file what `--kek-passphrase-file` says; `-` is standard input. */
-  constructor(context: Context, file: string | undefined) {
+  constructor(
+    context: Context,
+    file: string | undefined,
+    what: "passphrase" | "recovery key" = "passphrase",
+  ) {
     this.#context = context;
     this.#file = file;
+    this.#what = what;
   }
 
   /** The answers are copies, for whoever asked to wipe. */
@@ -44,7 +50,7 @@ export class Passphrase implements Disposable {
     if (!canAsk(this.#context)) {
       throw new GatehouseError(
         "usage.bad-argument",
-        "a passphrase is needed, and nobody is here to be asked",
+        `a ${this.#what} is needed, and nobody is here to be asked`,
         {
           hint: "give --kek-passphrase-file FILE, or - to read it from standard input",
         },
@@ -52,7 +58,7 @@ export class Passphrase implements Disposable {
     }
     return purpose === "create"
       ? askTwice(this.#context)
-      : askOnce(this.#context, "passphrase (not shown): ");
+      : askOnce(this.#context, `${this.#what} (not shown): `);
   }
 }
 

@@ -3,8 +3,10 @@ import { addCa } from "./commands/ca.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDevice } from "./commands/device.ts";
 import { addInit } from "./commands/init.ts";
+import { addKeys } from "./commands/keys.ts";
 import { addPair } from "./commands/pair.ts";
 import { addPing } from "./commands/ping.ts";
+import { addRecovery } from "./commands/recovery.ts";
 import { addRemote } from "./commands/remote.ts";
 import { addSeal } from "./commands/seal.ts";
 import { addServe } from "./commands/serve.ts";
@@ -50,7 +52,7 @@ export function createProgram(io: Io, execute: Execute): Command {
     },
   };
   for (const add of [
-    ...[addInit, addServe, addStatus, addPair, addDevice, addCa, addRemote, addVault],
+    ...[addInit, addServe, addStatus, addPair, addDevice, addCa, addRemote, addRecovery, addVault, addKeys],
     ...[addSeal, addPing, addVersion, addCompletion],
   ])
     add(commands);

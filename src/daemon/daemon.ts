@@ -24,7 +24,7 @@ export interface DaemonOptions extends Effects {
   /** `sealed`: without the vault's key, until somebody unseals it; default `open`. */
   readonly start?: "open" | "sealed";
   /** Makes the gatehouse first where there is none, under this name. */
-  readonly init?: { readonly name: string };
+  readonly init?: { readonly name: string; readonly recipient?: Uint8Array | undefined };
   /** The program's version, as `Health/Status` tells it. */
   readonly version: string;
   /** How long certificates of devices and of the gatehouse itself are good; default `LIMITS.certificateLifetimeMs`. */
@@ -133,7 +133,7 @@ async function openHome(layout: HomeLayout, options: DaemonOptions, resources: R
   const known = await readBootRecord(layout.bootFile, identity);
   if (known !== undefined) return { identity, boot: known };
   if (options.init === undefined) throw notInitialized();
-  return { identity, boot: await makeGatehouse(layout, identity, { ...options, name: options.init.name }) };
+  return { identity, boot: await makeGatehouse(layout, identity, { ...options, ...options.init }) };
 }
 
 async function checkHome(layout: HomeLayout): Promise<void> {

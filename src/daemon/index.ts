@@ -1,5 +1,13 @@
 export { Daemon, type DaemonOptions, type DaemonReady } from "./daemon.ts";
-export { homeKeyKinds } from "./home-keys.ts";
+export {
+  addHomeKey,
+  type HomeKeyOptions,
+  homeKeyKinds,
+  homeKeySlots,
+  removeHomeKey,
+  restoreHomeKeys,
+  testRecovery,
+} from "./home-keys.ts";
 export { type InitOptions, type InitSummary, initHome } from "./init.ts";
 export type { PairingDoorEvent } from "./pairing-door.ts";
 export type { Effects } from "./storage.ts";

@@ -10,6 +10,7 @@ import { type BootRecord, readBootRecord, writeBootRecord } from "./boot-record.
 import { caKeyCodec } from "./ca-key-codec.ts";
 import { enrollment } from "./enrollment.ts";
 import { openServingIdentity } from "./home-identity.ts";
+import { makeRecoverable } from "./recovery.ts";
 import { type Effects, openStorage } from "./storage.ts";
 
 export interface InitOptions extends Effects {
@@ -21,6 +22,8 @@ export interface InitOptions extends Effects {
   readonly kek?: KeyProvider | undefined;
   /** What people call this gatehouse; 1 to 64 bytes. */
   readonly name: string;
+  /** Public half of the recovery key, 32 bytes; there is none when left out. */
+  readonly recipient?: Uint8Array | undefined;
 }
 
 export interface InitSummary {
@@ -58,6 +61,7 @@ export async function makeGatehouse(
   const { name, clock, random } = options;
   await using resources = new Resources();
   const { vault, audit } = await openStorage(layout, { ...options, mode: "create" }, options, resources);
+  await makeRecoverable({ layout, identity, vault }, options);
   const codec = caKeyCodec(vault);
   const ca = await DeviceCa.openOrCreate(layout.caDir, { gatehouseId: identity.id, random, clock, codec });
   await enrollOwner({ identity, ca, vault, audit }, options);

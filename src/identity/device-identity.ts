@@ -6,12 +6,15 @@ import { agree, agreementPublicKey, type Label, signingPublicKey, signLabelled }
 import type { KeyProvider } from "../keystore/index.ts";
 import { type DeviceId, deviceIdOf, fingerprintOf } from "./device-id.ts";
 import {
+  copyOwner,
   forgetTlsKey,
   generateIdentity,
   type IdentityHome,
+  keepCopy,
   type OpenedIdentity,
   openIdentity,
   openOrCreateIdentity,
+  restoreIdentity,
 } from "./identity-home.ts";
 import { sealKindOf } from "./identity-store.ts";
 import type { TlsIdentity } from "./tls-identity.ts";
@@ -106,6 +109,26 @@ export class DeviceIdentity {
     return await sealKindOf(dir);
   }
 
+  /**
+   * The identity in `dir` from its copy `name`, which `from` opens, put back as the identity file, sealed under a key
+   * that `keys` makes.
+   *
+   * @throws file.not-found without such a copy, and as `open`; nothing was changed then
+   */
+  static async restore(
+    dir: string,
+    name: string,
+    options: { readonly from: KeyProvider; readonly keys: KeyProvider; readonly random: Random },
+  ): Promise<DeviceIdentity> {
+    const { from, keys: provider, random } = options;
+    return new DeviceIdentity(await restoreIdentity(dir, name, { from, provider, random }));
+  }
+
+  /** Whose copy `name` in `dir` is, which `from` opens; changes nothing. @throws as `restore` */
+  static async peek(dir: string, name: string, from: KeyProvider): Promise<{ readonly id: DeviceId }> {
+    return { id: deviceIdOf(await copyOwner(dir, name, from)) };
+  }
+
   /** The newest TLS key. Certificates may still be for an older one: see `tlsFor`. */
   get tls(): TlsIdentity {
     const [newest] = this.#ring;
@@ -176,6 +199,19 @@ export class DeviceIdentity {
       if (neededSpkiSha256.some((needed) => equalBytes(needed, spkiSha256))) continue;
       await this.dropTlsKey(dir, spkiSha256, options);
     }
+  }
+
+  /**
+   * Keeps a copy of the identity in `dir` for whoever holds the keys that `keys` makes; durable on return.
+   *
+   * @param name `recovery-`, 16 hex digits, `.key`. @throws as `dropTlsKey`
+   */
+  async keepCopy(
+    dir: string,
+    name: string,
+    { keys, random }: { readonly keys: KeyProvider; readonly random: Random },
+  ): Promise<void> {
+    await keepCopy(this.#homeIn(dir), name, { provider: keys, random });
   }
 
   /** Ed25519 over the label and `message`; 64 bytes. `verifyLabelled` checks it. */

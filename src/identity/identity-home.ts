@@ -14,6 +14,7 @@ import type { KeyProvider } from "../keystore/index.ts";
 import { damagedFile } from "./damage.ts";
 import type { IdentityKeys } from "./identity-file.ts";
 import {
+  copyIdentity,
   createIdentity,
   IDENTITY_FILE_NAME,
   newSeal,
@@ -85,6 +86,44 @@ export async function forgetTlsKey(
     await replaceIdentity(dir, { keys: changed, seal }, random);
   }
   return await dropFromRing(dir, ring, dropped);
+}
+
+/**
+ * A copy of the identity file in its folder, named `name`, sealed under a key that `provider` makes. It holds the keys
+ * for life; a TLS key that is dropped later stays in it.
+ */
+export async function keepCopy(
+  { dir, ...seals }: IdentityHome,
+  name: string,
+  effects: { readonly provider: KeyProvider; readonly random: Random },
+): Promise<void> {
+  const stored = await existing(dir, { provider: seals.provider, known: seals.seal });
+  await copyIdentity({ dir, name }, stored, effects);
+}
+
+/**
+ * Puts a new identity file in the place of the one there, from the copy `name`, which `from` opens.
+ * @throws GatehouseError `identity.damaged`, `key.wrong`, what the providers throw; `file.not-found` without a copy
+ */
+export async function restoreIdentity(
+  dir: string,
+  name: string,
+  effects: { readonly from: KeyProvider; readonly provider: KeyProvider; readonly random: Random },
+): Promise<OpenedIdentity> {
+  const { from, provider, random } = effects;
+  const copy = await existingCopy(dir, name, from);
+  return await opened(dir, await sealed(dir, copy, { provider, random }), { provider, random });
+}
+
+/** Public key of the identity in the copy `name`. @throws GatehouseError as `restoreIdentity` */
+export async function copyOwner(dir: string, name: string, from: KeyProvider): Promise<Uint8Array> {
+  return signingPublicKey((await existingCopy(dir, name, from)).keys.signing);
+}
+
+async function existingCopy(dir: string, name: string, from: KeyProvider): Promise<StoredIdentity> {
+  const copy = await readIdentity(dir, { provider: from }, name);
+  if (copy === undefined) throw new GatehouseError("file.not-found", `there is no identity/${name}`);
+  return copy;
 }
 
 async function existing(dir: string, seals: SealKeys): Promise<StoredIdentity> {

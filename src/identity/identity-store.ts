@@ -20,6 +20,8 @@ import {
 /** The file that holds an identity, sealed or not. */
 
 export const IDENTITY_FILE_NAME = "identity.key";
+/** Of a further copy, sealed for somebody else. */
+const COPY_NAME = /^recovery-[0-9a-f]{16}\.key$/;
 
 const KEY_ID_BYTES = 16;
 
@@ -41,8 +43,12 @@ export interface SealKeys {
  * @throws GatehouseError `identity.damaged`, `key.missing` and `key.wrong` naming the file or the provider's kind;
  * what the provider throws; `home.bad-permissions`, `file.io`.
  */
-export async function readIdentity(dir: string, seals: SealKeys): Promise<StoredIdentity | undefined> {
-  const file = await readFileIn(dir);
+export async function readIdentity(
+  dir: string,
+  seals: SealKeys,
+  name = IDENTITY_FILE_NAME,
+): Promise<StoredIdentity | undefined> {
+  const file = await readFileIn(dir, name);
   if (file === undefined) return undefined;
   if (!isSealedFile(file)) return { keys: decoded(file), seal: undefined };
   const parsed = parsedSeal(file);
@@ -50,6 +56,21 @@ export async function readIdentity(dir: string, seals: SealKeys): Promise<Stored
   const plaintext = unsealFile(parsed, seal.key);
   if (plaintext === undefined) throw wrongKey(parsed.kind);
   return { keys: decoded(plaintext), seal };
+}
+
+/**
+ * Writes a copy beside the identity file, under a key that `provider` makes; replaces one of that name.
+ * @throws RangeError unless `name` is `recovery-`, 16 hex digits, `.key`
+ */
+export async function copyIdentity(
+  { dir, name }: { readonly dir: string; readonly name: string },
+  { keys }: StoredIdentity,
+  { provider, random }: { readonly provider: KeyProvider; readonly random: Random },
+): Promise<void> {
+  if (!COPY_NAME.test(name)) throw new RangeError("identity: not the name of a copy");
+  const keyId = hex(random.bytes(KEY_ID_BYTES));
+  const seal = { kind: provider.kind, keyId, ...(await provider.create(keyId)) };
+  await withFileOf({ keys, seal }, random, (file) => writeAtomic(join(dir, name), file));
 }
 
 /** Kind of the provider that the file is sealed with; `undefined` when it lies open or is not there. */
@@ -92,8 +113,8 @@ export async function newSeal(provider: KeyProvider, random: Random): Promise<Fi
   return { kind, keyId, parameters, key: again };
 }
 
-async function readFileIn(dir: string): Promise<Uint8Array | undefined> {
-  const path = join(dir, IDENTITY_FILE_NAME);
+async function readFileIn(dir: string, name = IDENTITY_FILE_NAME): Promise<Uint8Array | undefined> {
+  const path = join(dir, name);
   try {
     await checkPrivate(path);
     return await readSmallFile(path, SEALED_FILE_BYTES_MAX);

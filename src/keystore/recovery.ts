@@ -117,7 +117,9 @@ export function recoveryRecipient(input: {
  * `load` throws `usage.bad-argument` for a text that is no recovery key, `key.wrong` for another one, `file.damaged`
  * for parameters that were never written.
  */
-export function recoveryProvider(input: { readonly ask: () => Promise<Uint8Array> }): KeyProvider {
+export function recoveryProvider(input: {
+  readonly ask: () => Promise<SecretBytes | Uint8Array>;
+}): KeyProvider {
   return {
     kind: RECOVERY_KIND,
     create: () =>
@@ -129,13 +131,20 @@ export function recoveryProvider(input: { readonly ask: () => Promise<Uint8Array
     load: async (id, parameters): Promise<KeyObject> => {
       checkKeyId(id);
       const { recipient, ephemeral } = parsedParameters(parameters);
-      const own = parseRecoveryKey(await input.ask());
+      const own = parseRecoveryKey(bytesOf(await input.ask()));
       if (!equalBytes(agreementPublicKey(own), recipient)) throw otherKey(recipient);
       const shared = agree(own, ephemeral);
       if (shared === undefined) throw damagedParameters();
       return keyOf(shared, { recipient, ephemeral, id });
     },
   };
+}
+
+/** Takes `answer`. */
+function bytesOf(answer: SecretBytes | Uint8Array): Uint8Array {
+  if (answer instanceof Uint8Array) return answer;
+  using secret = answer;
+  return secret.use((bytes) => new Uint8Array(bytes));
 }
 
 /** Takes `text`. */

@@ -1,5 +1,5 @@
 import { isAbsolute } from "node:path";
-import { type Clock, GatehouseError, type Random } from "../core/index.ts";
+import { type Clock, GatehouseError, type Random, type SecretBytes } from "../core/index.ts";
 import { commandProvider } from "./command.ts";
 import { keyFileProvider } from "./key-file.ts";
 import type { KeyProvider } from "./key-provider.ts";
@@ -50,7 +50,7 @@ export interface KeyProviderContext {
   readonly random: Random;
   readonly ask: AskPassphrase;
   /** Answers the recovery key's text, to be wiped. */
-  readonly askRecoveryKey?: () => Promise<Uint8Array>;
+  readonly askRecoveryKey?: () => Promise<SecretBytes | Uint8Array>;
   /** `$CREDENTIALS_DIRECTORY`. */
   readonly credentialsDir: string | undefined;
   /** All that the command or the keyring's tool gets of the environment. */

@@ -50,18 +50,16 @@ export interface KeyringState {
   readonly contents: KeyringContents;
 }
 
-/** A new vault's keyring, with a slot for each of `providers`. `createdAt` in Unix ms. */
+/** A new vault's keyring, with one slot. `createdAt` in Unix ms. */
 export async function createKeyring(input: {
-  readonly providers: readonly KekProvider[];
+  readonly provider: KekProvider;
   readonly random: Random;
   readonly createdAt: number;
 }): Promise<KeyringState> {
-  const { providers, random, createdAt } = input;
+  const { provider, random, createdAt } = input;
   const vaultId = hex(random.bytes(ID_BYTES));
   const contents = { keks: [freshKek(1, random)], root: freshKek(1, random).key, slotKeys: new Map() };
-  let state: KeyringState = { vaultId, createdAt, slots: [], contents };
-  for (const provider of providers) state = await withSlot(state, provider, createdAt);
-  return state;
+  return await withSlot({ vaultId, createdAt, slots: [], contents }, provider, createdAt);
 }
 
 /**

@@ -26,8 +26,7 @@ export async function hasVault(files: VaultFiles, dir: string): Promise<boolean>
 export async function createVault(input: {
   readonly files: VaultFiles;
   readonly dir: string;
-  /** One slot each. */
-  readonly providers: readonly KekProvider[];
+  readonly provider: KekProvider;
   readonly random: Random;
   readonly createdAt: number;
 }): Promise<void> {

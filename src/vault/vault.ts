@@ -17,7 +17,7 @@ import { defaultCheckpointer } from "./checkpointer.ts";
 import { Devices } from "./devices.ts";
 import type { KekProvider } from "./kek-provider.ts";
 import { deriveKey } from "./keyring.ts";
-import type { KeySlot, LiveKeyring } from "./live-keyring.ts";
+import type { LiveKeyring } from "./live-keyring.ts";
 import { Mutations } from "./mutations.ts";
 import { openStore, type StartupReport } from "./open-store.ts";
 import { RememberedReplies } from "./replies.ts";
@@ -33,8 +33,6 @@ export interface VaultOptions {
   /** The vault's folder; the caller holds the home's lock. */
   readonly dir: string;
   readonly kek: KekProvider;
-  /** Opens the vault beside `kek`; when it is made, and only then. */
-  readonly recovery?: KekProvider | undefined;
   readonly clock: Clock;
   /** The audit log, or how to open it with a key of this vault; it is opened before the journal is read. */
   readonly audit: AuditSink | ((deriveKey: (label: Label) => KeyObject) => Promise<AuditSink>);
@@ -118,9 +116,8 @@ export class Vault implements AsyncDisposable {
   static async openOrCreate(options: VaultOptions): Promise<Vault> {
     const { files = systemFiles, random = systemRandom } = options;
     if (!(await hasVault(files, options.dir))) {
-      const { dir, kek, recovery, clock } = options;
-      const providers = recovery === undefined ? [kek] : [kek, recovery];
-      await createVault({ files, dir, providers, random, createdAt: clock.now() });
+      const { dir, kek, clock } = options;
+      await createVault({ files, dir, provider: kek, random, createdAt: clock.now() });
     }
     return await Vault.open(options);
   }
@@ -135,8 +132,8 @@ export class Vault implements AsyncDisposable {
   }
 
   /** The keys that open it. */
-  get keySlots(): readonly KeySlot[] {
-    return this.#keyring.slots;
+  get keys(): Pick<LiveKeyring, "slots" | "addSlot" | "removeSlot"> {
+    return this.#keyring;
   }
 
   /** A key for one purpose, gone when the vault's key is gone. */

@@ -18,6 +18,12 @@ import { asJoiner } from "../joiner.ts";
 import { type KeyOptions, vaultKey, withKeyOptions } from "../keys.ts";
 import { packageVersion } from "../package-version.ts";
 import { type PairingEvent, watchPairing } from "../pairing-watch.ts";
+import {
+  type RecoveryChoice,
+  type RecoveryOptions,
+  recoveryChoice,
+  withRecoveryOptions,
+} from "../recovery-key.ts";
 import { ServiceManager } from "../service-manager.ts";
 import { type Life, startSelf, supervise } from "../supervise.ts";
 import { facts } from "../table.ts";
@@ -34,7 +40,7 @@ export function addServe({ program, bind }: Commands): void {
     .option("--name <name>", "with --init, what to call it; the host's name by default")
     .option("--supervise", "start it again whenever it ends unexpectedly")
     .addOption(new Option("--supervised <life>").choices(["first", "again"]).hideHelp());
-  bind(withKeyOptions(command), (context, _args, options: ServeOptions) =>
+  bind(withRecoveryOptions(withKeyOptions(command)), (context, _args, options: ServeOptions) =>
     wantsSupervision(context, options) ? superviseSelf(context, options) : serve(context, options),
   );
 }
@@ -44,7 +50,7 @@ function wantsSupervision({ io }: Context, { supervise: isAsked, supervised }: S
   return supervised === undefined && (isAsked === true || io.pid === 1);
 }
 
-interface ServeOptions extends GlobalOptions, KeyOptions {
+interface ServeOptions extends GlobalOptions, KeyOptions, RecoveryOptions {
   readonly init?: boolean;
   readonly sealed?: boolean;
   readonly openPairing?: boolean;
@@ -76,6 +82,8 @@ async function serve(context: Context, options: ServeOptions): Promise<undefined
   const { home, keyDir, name } = config;
   const kinds = await homeKeyKinds(home);
   using key = vaultKey(context, options, kinds);
+  const isNew = options.init === true && !isAgain && kinds.length === 0;
+  using recovery = isNew ? recoveryOfNew(context, options) : undefined;
   await using daemon = await daemonClass.start({
     ...{
       home,
@@ -86,7 +94,7 @@ async function serve(context: Context, options: ServeOptions): Promise<undefined
       version: packageVersion(),
       pid: io.pid,
     },
-    ...(options.init === true && !isAgain ? { init: { name } } : {}),
+    ...(options.init === true && !isAgain ? { init: { name, recipient: recovery?.recipient } } : {}),
     ...{ clock: systemClock, random: systemRandom, logger },
     leafLifetimeMs: config.certificateLifetimeMs,
     kek: key.provider,
@@ -95,6 +103,7 @@ async function serve(context: Context, options: ServeOptions): Promise<undefined
   });
   // The vault is open: nobody needs the passphrase any more.
   key[Symbol.dispose]();
+  recovery?.show(context);
   using manager = ServiceManager.of(io, systemClock, logger);
   const { quic, deviceId, fingerprint, state } = daemon.ready;
   output.result({ event: "ready", quic, deviceId, fingerprint, name: daemon.ready.name, state }, () =>
@@ -106,6 +115,17 @@ async function serve(context: Context, options: ServeOptions): Promise<undefined
   await Promise.race([aborted(stop), ...(pairing === undefined ? [] : [pairing.then(forever)])]);
   manager?.stopping();
   output.note("stopping: calls in flight get 5 seconds");
+}
+
+/** What a daemon says goes to a log wherever nobody watches it, and no secret belongs there. */
+function recoveryOfNew(context: Context, options: ServeOptions): RecoveryChoice {
+  const isWatched = context.io.stderr.isTTY === true;
+  if (!isWatched && options.recoveryKey !== false && options.recoveryRecipient === undefined) {
+    context.output.note(
+      `no recovery key was made: nobody watches. Make one: ${context.commandLine("vault key add --recovery")}`,
+    );
+  }
+  return recoveryChoice(isWatched ? options : { ...options, recoveryKey: false });
 }
 
 /** Where nobody is there who could be asked for the passphrase, somebody will bring it later. */
