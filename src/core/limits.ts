@@ -27,6 +27,15 @@ export const LIMITS = {
   importValues: 10_000,
   /** Versions kept for each path; the oldest go first. */
   secretVersionsKept: 32,
+  /** A lifetime below a second would end before it was heard of; ten years is longer than any key should be good for. */
+  secretTtlMinMs: 1_000,
+  secretTtlMaxMs: 3_650 * 86_400_000,
+  /** Labels of one path, in its record that every list reads. */
+  secretLabels: 32,
+  secretLabelKeyBytes: 64,
+  secretLabelValueBytes: 128,
+  /** Expired versions destroyed in one transaction: a millisecond or two of the loop. */
+  secretsSweptAtOnce: 256,
 
   /** Wrong keys that may be tried in a row on a sealed vault; after them one for each pause. */
   unsealAttempts: 5,

@@ -4,6 +4,8 @@ import type { Router } from "../rpc/index.ts";
 import {
   type FolderPath,
   folderOf,
+  type Labels,
+  type PutInput,
   parseFolderPath,
   parseSecretPath,
   type SecretEntry,
@@ -16,6 +18,8 @@ import type { Peer } from "./peer.ts";
 
 const PAGE_SIZE = 500;
 const PAGE_SIZE_MAX = 1_000;
+/** Labels can make entries large: a page fits a message all the same. */
+const PAGE_BYTES = LIMITS.messageBytes / 2;
 /** Folders decided in one turn of the event loop: a decision that nobody asked for before takes some 0.2 ms. */
 const FOLDERS_PER_TURN = 25;
 
@@ -36,13 +40,8 @@ export function vaultService(router: Router<Peer>, { guard, secrets }: VaultPart
       change: (mutation) =>
         secrets.put(
           {
-            ...{
-              path,
-              value: request.value,
-              contentType: request.contentType,
-              createdBy: context.peer.deviceId,
-            },
-            ...ifVersionOf(request),
+            ...{ path, value: request.value, contentType: request.contentType },
+            ...{ createdBy: context.peer.deviceId, ...ifVersionOf(request), ...attributesOf(request) },
           },
           mutation,
         ),
@@ -53,7 +52,7 @@ export function vaultService(router: Router<Peer>, { guard, secrets }: VaultPart
     const path = parseSecretPath(request.path);
     const found = await secrets.get(path, request.version === 0 ? undefined : request.version);
     context.onEnd(() => found.value.fill(0));
-    return { path, ...found };
+    return { path, ...found, labels: { ...found.labels } };
   });
 
   router.handle(METHODS.Vault.List, async (request, context) => {
@@ -62,8 +61,12 @@ export function vaultService(router: Router<Peer>, { guard, secrets }: VaultPart
     const limit = Math.min(request.pageSize === 0 ? PAGE_SIZE : request.pageSize, PAGE_SIZE_MAX);
     const granted = guard.granted(context);
     const pause = () => pauses.next(context.signal);
-    const { visible, isMore } = await listVisible({ secrets, granted, pause }, { prefix, after, limit });
-    return { secrets: [...visible], nextPageToken: isMore ? (visible.at(-1)?.path ?? "") : "" };
+    const show = request.includeRemoved ? "live-and-removed" : "live";
+    const { visible, isMore } = await listVisible(
+      { secrets, granted, pause },
+      { prefix, after, limit, show, labels: request.labels },
+    );
+    return { secrets: visible.map(toEntry), nextPageToken: isMore ? (visible.at(-1)?.path ?? "") : "" };
   });
 
   router.handle(METHODS.Vault.History, async (request) => {
@@ -128,6 +131,8 @@ interface ListRequest {
   readonly prefix: FolderPath;
   readonly after: SecretPath | undefined;
   readonly limit: number;
+  readonly labels: Labels;
+  readonly show: "live" | "live-and-removed";
 }
 
 /**
@@ -136,16 +141,18 @@ interface ListRequest {
  */
 async function listVisible(
   { secrets, granted, pause }: Walk,
-  { prefix, after, limit }: ListRequest,
+  { after, limit, ...query }: ListRequest,
 ): Promise<{ readonly visible: readonly SecretEntry[]; readonly isMore: boolean }> {
+  const { prefix } = query;
   const mayList = memoized((path: FolderPath) => granted.may("secret:list", { kind: "folder", path }));
   const visible: SecretEntry[] = [];
+  let sizeBytes = 0;
   let cursor = after;
   let folder: FolderPath | undefined;
   let foldersSincePause = 0;
   for (;;) {
     const { secrets: page, next } = await secrets.list({
-      ...{ prefix, limit: PAGE_SIZE },
+      ...{ ...query, limit: PAGE_SIZE },
       ...(cursor === undefined ? {} : { after: cursor }),
     });
     for (const entry of page) {
@@ -157,7 +164,8 @@ async function listVisible(
         await pause();
       }
       if (!mayList(folder)) continue;
-      if (visible.length === limit) return { visible, isMore: true };
+      sizeBytes += entryBytes(entry);
+      if (visible.length === limit || sizeBytes > PAGE_BYTES) return { visible, isMore: true };
       visible.push(entry);
     }
     if (next === undefined) break;
@@ -179,6 +187,27 @@ function memoized<Key, Value>(compute: (key: Key) => Value): (key: Key) => Value
     const value = known.get(key) ?? compute(key);
     known.set(key, value);
     return value;
+  };
+}
+
+/** Above what it takes encoded. */
+function entryBytes({ path, labels }: SecretEntry): number {
+  const texts = Object.entries(labels).flat();
+  return path.length + 64 + texts.reduce((sum, text) => sum + text.length + 4, 0);
+}
+
+function toEntry({ labels, ...entry }: SecretEntry) {
+  return { ...entry, labels: { ...labels } };
+}
+
+function attributesOf(request: {
+  readonly ttlMs?: number | null;
+  readonly labels?: { readonly values?: Labels | null } | null;
+}): Pick<PutInput, "ttlMs" | "labels"> {
+  const { ttlMs, labels } = request;
+  return {
+    ...(ttlMs === undefined || ttlMs === null ? {} : { ttlMs }),
+    ...(labels === undefined || labels === null ? {} : { labels: { ...labels.values } }),
   };
 }
 

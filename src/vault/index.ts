@@ -16,6 +16,7 @@ export type { KeySlot, LiveKeyring } from "./live-keyring.ts";
 export type { Mutation } from "./mutations.ts";
 export type { StartupReport } from "./open-store.ts";
 export { AlreadyAnswered, RememberedReplies, type RememberedReply, type Replay } from "./replies.ts";
+export type { SecretPage } from "./secret-listing.ts";
 export {
   type FolderPath,
   folderOf,
@@ -24,14 +25,17 @@ export {
   parseSecretPath,
   type SecretPath,
 } from "./secret-path.ts";
-export {
-  type ListInput,
-  type PutInput,
-  type SecretEntry,
-  Secrets,
-  type SecretValue,
-  type SecretVersion,
-} from "./secrets.ts";
+export type {
+  DestroyInput,
+  Labels,
+  ListInput,
+  PutInput,
+  SecretEntry,
+  SecretValue,
+  SecretVersion,
+  VersionName,
+} from "./secret-types.ts";
+export { Secrets } from "./secrets.ts";
 export { type Setting, Settings } from "./settings.ts";
 export type { Plan, StoreListener, VaultState, VaultStore } from "./store.ts";
 export type { Change, Space, Transaction } from "./transaction.ts";

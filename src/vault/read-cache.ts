@@ -1,4 +1,5 @@
 import { LIMITS } from "../core/index.ts";
+import type { Labels } from "./secret-types.ts";
 
 /** A value with what it takes to open it again, still sealed. */
 export interface Readable {
@@ -8,12 +9,25 @@ export interface Readable {
   readonly sizeBytes: number;
   readonly createdAt: number;
   readonly contentType: string;
+  /** Unix ms; 0: never. */
+  readonly expiresAt: number;
 }
+
+/** A path's live version; whether it has expired meanwhile is for the reader to see. */
+export interface Live {
+  readonly version: number;
+  /** Unix ms; 0: never. */
+  readonly expiresAt: number;
+  readonly labels: Labels;
+}
+
+/** Characters of labels past which a live version is not remembered: 4 096 of the largest would be 24 MiB. */
+const LABELS_MAX = 1_024;
 
 /** Versions read lately, still sealed, with their unwrapped keys; bounded, the least recently read go first. */
 export class ReadCache {
   readonly #versions = new Map<string, Readable>();
-  readonly #latest = new Map<string, number>();
+  readonly #live = new Map<string, Live>();
   #sizeBytes = 0;
 
   get(key: string): Readable | undefined {
@@ -40,20 +54,20 @@ export class ReadCache {
     this.#versions.delete(key);
   }
 
-  /** The live version of a path. */
-  latest(path: string): number | undefined {
-    return this.#latest.get(path);
+  live(path: string): Live | undefined {
+    return this.#live.get(path);
   }
 
-  setLatest(path: string, version: number): void {
-    if (this.#latest.size >= LIMITS.vaultCachedKeys) {
-      const [oldest] = this.#latest.keys();
-      if (oldest !== undefined) this.#latest.delete(oldest);
+  setLive(path: string, live: Live): void {
+    if (Object.entries(live.labels).flat().join("").length > LABELS_MAX) return;
+    if (this.#live.size >= LIMITS.vaultCachedKeys) {
+      const [oldest] = this.#live.keys();
+      if (oldest !== undefined) this.#live.delete(oldest);
     }
-    this.#latest.set(path, version);
+    this.#live.set(path, live);
   }
 
-  forgetLatest(path: string): void {
-    this.#latest.delete(path);
+  forgetLive(path: string): void {
+    this.#live.delete(path);
   }
 }

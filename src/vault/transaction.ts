@@ -18,7 +18,7 @@ export type Change =
   | { readonly kind: "put"; readonly space: Space; readonly key: string; readonly body: Uint8Array }
   | { readonly kind: "delete"; readonly space: Space; readonly key: string };
 
-export type Space = "secret" | "version" | "value" | "reply" | "device" | "setting";
+export type Space = "secret" | "version" | "value" | "expiry" | "erasure" | "reply" | "device" | "setting";
 
 /** A transaction about to be written, with its encoded statements. */
 export interface EncodedTransaction {
@@ -37,6 +37,8 @@ const SPACES: ReadonlySet<string> = new Set<Space>([
   "secret",
   "version",
   "value",
+  "expiry",
+  "erasure",
   "reply",
   "device",
   "setting",

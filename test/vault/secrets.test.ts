@@ -19,6 +19,8 @@ describe("secrets", () => {
       value: utf8("two"),
       createdAt: 1_700_000_001_000,
       contentType: "application/octet-stream",
+      expiresAt: 0,
+      labels: {},
     });
     expect(await read(vault, "shared/db", 1)).toBe("one");
     expect(vault.report).toMatchObject({ replayed: 2, cutBytes: 0, handedOver: 0, snapshot: undefined });
@@ -73,7 +75,7 @@ describe("secrets", () => {
     ]);
     await expect(read(vault, "a", 2)).rejects.toMatchObject({
       code: "vault.version-not-found",
-      hint: "versions 3 to 5 are kept",
+      hint: "versions that can be read: 3, 4, 5",
     });
     expect(await read(vault, "a", 3)).toBe("3");
   });
