@@ -149,6 +149,7 @@ export const ERROR_CODES = {
   "vault.not-removed": { status: "failed-precondition", exit: EXIT.conflict },
   "vault.version-conflict": { status: "failed-precondition", exit: EXIT.conflict },
   "vault.full": { status: "resource-exhausted", exit: EXIT.conflict },
+  "vault.checkpoint-failed": { status: "unavailable", exit: EXIT.conflict, retryable: true },
   "vault.not-erased": { status: "unavailable", exit: EXIT.conflict, retryable: true },
   "vault.read-only": { status: "unavailable", exit: EXIT.conflict },
   "vault.sealed": { status: "unavailable", exit: EXIT.sealed },

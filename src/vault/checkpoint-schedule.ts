@@ -28,15 +28,27 @@ export const DEFAULT_CHECKPOINT_LIMITS: CheckpointLimits = {
   journalTransactions: LIMITS.vaultJournalTransactions,
 };
 
+/** Why a checkpoint failed; `undefined` when it did not. */
+export type Outcome = { readonly failure: unknown } | undefined;
+
+interface Making {
+  readonly to: number;
+  readonly expected: Journal["position"];
+  readonly handedOver: () => Promise<void>;
+  readonly use: ((snapshot: number) => Promise<void>) | undefined;
+}
+
 /** Decides when a snapshot is due, has it made beside the running vault, then drops the journal it replaces. */
 export class CheckpointSchedule {
   readonly #parts: CheckpointParts;
   #snapshot: number | undefined;
   /** The oldest segment still there. */
   #oldest: number;
+  /** Older snapshots that could not be removed yet. */
+  #replaced: number[] = [];
   #earlierBytes: number;
   #transactions: number;
-  #running: Promise<void> | undefined;
+  #running: Promise<Outcome> | undefined;
   #failures = 0;
 
   constructor(
@@ -61,11 +73,21 @@ export class CheckpointSchedule {
    */
   async afterGroup(transactions: number, handedOver: () => Promise<void>): Promise<void> {
     this.#transactions += transactions;
-    if (this.#running === undefined && this.#isDue()) await this.begin(handedOver);
+    if (!this.isRunning && this.#isDue()) await this.begin(handedOver);
   }
 
-  /** Starts the next segment and, beside the caller, the snapshot of all before it. Failures are logged. */
-  async begin(handedOver: () => Promise<void>): Promise<void> {
+  get isRunning(): boolean {
+    return this.#running !== undefined;
+  }
+
+  /**
+   * Starts the next segment and, beside the caller, the snapshot of all before it; `use` is called with that snapshot's
+   * number while it is sure to be there. Failures are logged, and what `finished` settles with.
+   */
+  async begin(
+    handedOver: () => Promise<void>,
+    use?: (snapshot: number) => Promise<void>,
+  ): Promise<{ readonly finished: Promise<Outcome> }> {
     const { journal, logger } = this.#parts;
     try {
       const sizeBytes = journal.sizeBytes;
@@ -74,26 +96,30 @@ export class CheckpointSchedule {
     } catch (failure) {
       this.#failures += 1;
       logger.warn("vault-checkpoint-failed", { step: "rotate", cause: String(failure) });
-      return;
+      return { finished: Promise.resolve({ failure }) };
     }
     const expected = journal.position;
     const [coveredBytes, coveredTransactions, to] = [this.#earlierBytes, this.#transactions, journal.number];
-    this.#running = this.#make(to, expected, handedOver)
+    const finished = this.#make({ to, expected, handedOver, use })
       .then(
-        () => {
+        (): Outcome => {
           this.#failures = 0;
           this.#earlierBytes -= coveredBytes;
           this.#transactions -= coveredTransactions;
+          return undefined;
         },
-        (failure: unknown) => {
+        (failure: unknown): Outcome => {
           // The journal holds everything: the vault goes on, opening just takes longer.
           this.#failures += 1;
           logger.warn("vault-checkpoint-failed", { step: "snapshot", cause: String(failure) });
+          return { failure };
         },
       )
       .finally(() => {
         this.#running = undefined;
       });
+    this.#running = finished;
+    return { finished };
   }
 
   /** When no checkpoint is under way any more. */
@@ -111,9 +137,10 @@ export class CheckpointSchedule {
     );
   }
 
-  async #make(to: number, expected: Journal["position"], handedOver: () => Promise<void>): Promise<void> {
+  async #make({ to, expected, handedOver, use }: Making): Promise<void> {
     const { audit, logger } = this.#parts;
     await this.#makeVerified(to, expected);
+    await use?.(to);
     await handedOver();
     await audit.sync();
     await this.#drop(to);
@@ -136,9 +163,12 @@ export class CheckpointSchedule {
   /** Rising, so that a crash on the way leaves no gap in the numbers. */
   async #drop(to: number): Promise<void> {
     const { files, dir } = this.#parts;
-    const replaced = this.#snapshot;
+    if (this.#snapshot !== undefined) this.#replaced.push(this.#snapshot);
     this.#snapshot = to;
-    if (replaced !== undefined) await files.remove(snapshotPath(dir, replaced));
+    for (let old = this.#replaced[0]; old !== undefined; old = this.#replaced[0]) {
+      await files.remove(snapshotPath(dir, old));
+      this.#replaced.shift();
+    }
     for (; this.#oldest < to; this.#oldest += 1) await files.remove(segmentPath(dir, this.#oldest));
   }
 }

@@ -36,7 +36,7 @@ export class SecretErasure {
     const marked = this.#store.get("erasure", KEY)?.revision;
     if (marked === undefined) return;
     try {
-      await checkpointed(this.#store);
+      await this.#store.checkpoint();
     } catch (cause) {
       throw notErased(cause);
     }
@@ -63,13 +63,4 @@ function notErased(cause: unknown): GatehouseError<"vault.not-erased"> {
     "it is destroyed, but older files of the vault hold its sealed bytes until the next checkpoint",
     { hint: "destroy it again to have them go now", cause },
   );
-}
-
-interface Checkpoints {
-  checkpoint(): Promise<void>;
-}
-
-async function checkpointed(store: VaultStore | (VaultStore & Checkpoints)): Promise<void> {
-  if (!("checkpoint" in store)) throw new Error("this store makes no checkpoints on demand");
-  await store.checkpoint();
 }

@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import { type Clock, GatehouseError, LIMITS, type Logger } from "../core/index.ts";
 import type { AuditSink } from "./audit-sink.ts";
-import type { CheckpointSchedule } from "./checkpoint-schedule.ts";
+import type { CheckpointSchedule, Outcome } from "./checkpoint-schedule.ts";
 import { conflict, isNoSpace } from "./failures.ts";
 import type { Image, ListRange, StoredRecord } from "./image.ts";
 import { type Journal, JournalFailure } from "./journal.ts";
@@ -48,6 +48,10 @@ export class SqlStore implements VaultStore {
   #durable: number;
   #state: VaultState = { kind: "serving" };
   #retryAtMs: number | undefined;
+  /** Run between two groups, before the next one. */
+  #interludes: (() => Promise<void>)[] = [];
+  /** A checkpoint that was asked for and has not begun. */
+  #demanded: Promise<void> | undefined;
   #isClosing = false;
   #idle: (() => void) | undefined;
 
@@ -88,7 +92,7 @@ export class SqlStore implements VaultStore {
   }
 
   async transact<Result>(keys: readonly string[], plan: () => Plan<Result>): Promise<Result> {
-    if (this.#isClosing) throw new GatehouseError("rpc.draining", "the vault is closing");
+    if (this.#isClosing) throw closing();
     if (this.#inFlight >= LIMITS.vaultPendingMutations) {
       throw new GatehouseError("rpc.overloaded", "too many changes are waiting for the disk");
     }
@@ -101,9 +105,31 @@ export class SqlStore implements VaultStore {
         return result;
       });
     } finally {
-      this.#inFlight -= 1;
-      if (this.#inFlight === 0) this.#idle?.();
+      this.#ended();
     }
+  }
+
+  async checkpoint(): Promise<void> {
+    if (this.#isClosing) throw closing();
+    this.#demanded ??= this.#freshCheckpoint(
+      () => Promise.resolve(),
+      () => Promise.resolve(),
+    );
+    await this.#demanded;
+  }
+
+  /**
+   * A snapshot on disk and something else of the same moment: `mark` runs while no change can happen, every event so
+   * far handed to the audit log and synced; `use` hears of the snapshot's number while it is sure to be there.
+   * @throws as `checkpoint`, and what `mark` and `use` throw (as `vault.checkpoint-failed`).
+   */
+  async capture(mark: () => Promise<void>, use: (snapshot: number) => Promise<void>): Promise<void> {
+    if (this.#isClosing) throw closing();
+    await this.#freshCheckpoint(async () => {
+      await this.#handingOver;
+      await this.#parts.audit.sync();
+      await mark();
+    }, use);
   }
 
   subscribe(listener: StoreListener): Disposable {
@@ -125,6 +151,42 @@ export class SqlStore implements VaultStore {
     await this.#handingOver;
     this.#parts.image[Symbol.dispose]();
     await this.#parts.journal[Symbol.asyncDispose]();
+  }
+
+  #ended(): void {
+    this.#inFlight -= 1;
+    if (this.#inFlight === 0) this.#idle?.();
+  }
+
+  async #freshCheckpoint(mark: () => Promise<void>, use: (snapshot: number) => Promise<void>): Promise<void> {
+    const { checkpoints } = this.#parts;
+    this.#inFlight += 1;
+    try {
+      let begun: { readonly finished: Promise<Outcome> } | undefined;
+      while (begun === undefined) {
+        await checkpoints.settled();
+        await this.#between(async () => {
+          // One that began meanwhile may lack what a caller who joined later wants to see covered.
+          if (checkpoints.isRunning) return;
+          this.#demanded = undefined;
+          if (this.#state.kind === "read-only") throw readOnly(this.#state.reason);
+          await mark();
+          begun = await checkpoints.begin(() => this.#handingOver, use);
+        });
+      }
+      const outcome = await begun.finished;
+      if (outcome !== undefined) throw checkpointFailed(outcome.failure);
+    } finally {
+      this.#ended();
+    }
+  }
+
+  /** Runs `interlude` while nothing is being written. */
+  async #between(interlude: () => Promise<void>): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#interludes.push(() => interlude().then(resolve, reject));
+      this.#writing ??= this.#write();
+    });
   }
 
   #checkWritable(): void {
@@ -150,7 +212,10 @@ export class SqlStore implements VaultStore {
   async #write(): Promise<void> {
     // One turn of the loop, so that calls that arrived together share the first write too.
     await setImmediate();
-    while (this.#waiting.length > 0) await this.#writeGroup(this.#takeGroup());
+    while (this.#waiting.length > 0 || this.#interludes.length > 0) {
+      const interlude = this.#interludes.shift();
+      await (interlude === undefined ? this.#writeGroup(this.#takeGroup()) : interlude());
+    }
     this.#writing = undefined;
   }
 
@@ -242,6 +307,17 @@ export class SqlStore implements VaultStore {
     this.#retryAtMs = undefined;
     this.#parts.logger.info("vault-writable-again");
   }
+}
+
+function closing(): GatehouseError<"rpc.draining"> {
+  return new GatehouseError("rpc.draining", "the vault is closing");
+}
+
+function checkpointFailed(cause: unknown): GatehouseError<"vault.checkpoint-failed"> {
+  return new GatehouseError("vault.checkpoint-failed", "the vault's files could not be written anew", {
+    hint: "nothing was lost; see the log for the cause, then try again",
+    cause,
+  });
 }
 
 function readOnly(reason: string): GatehouseError<"vault.read-only"> {

@@ -41,6 +41,13 @@ export interface VaultStore extends AsyncDisposable {
    * `rpc.draining`.
    */
   transact<Result>(keys: readonly string[], plan: () => Plan<Result>): Promise<Result>;
+  /**
+   * Writes everything durable at the call anew and removes what held it before: when it settles, bytes of records
+   * deleted before the call are in no file of the store. Calls side by side share the work.
+   * @throws GatehouseError `vault.checkpoint-failed` (nothing is lost; older files remain), `vault.read-only`,
+   * `rpc.draining`.
+   */
+  checkpoint(): Promise<void>;
   /** `listener` hears of each transaction right after it became visible, before its caller does. */
   subscribe(listener: StoreListener): Disposable;
 }
