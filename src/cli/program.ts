@@ -8,6 +8,7 @@ import { addPair } from "./commands/pair.ts";
 import { addPing } from "./commands/ping.ts";
 import { addRecovery } from "./commands/recovery.ts";
 import { addRemote } from "./commands/remote.ts";
+import { addRotate } from "./commands/rotate.ts";
 import { addSeal } from "./commands/seal.ts";
 import { addServe } from "./commands/serve.ts";
 import { addStatus } from "./commands/status.ts";
@@ -52,7 +53,19 @@ export function createProgram(io: Io, execute: Execute): Command {
     },
   };
   for (const add of [
-    ...[addInit, addServe, addStatus, addPair, addDevice, addCa, addRemote, addRecovery, addVault, addKeys],
+    ...[
+      addInit,
+      addServe,
+      addStatus,
+      addPair,
+      addDevice,
+      addCa,
+      addRemote,
+      addRecovery,
+      addVault,
+      addKeys,
+      addRotate,
+    ],
     ...[addSeal, addPing, addVersion, addCompletion],
   ])
     add(commands);

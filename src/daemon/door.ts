@@ -19,6 +19,7 @@ import { arrivals } from "./arrivals.ts";
 import { authorityDesk } from "./authority-desk.ts";
 import type { BootRecord } from "./boot-record.ts";
 import { enrollment } from "./enrollment.ts";
+import { keysDesk } from "./keys-desk.ts";
 import { limiterStore } from "./limiter-store.ts";
 import type { OwnCertificates } from "./own-certificates.ts";
 import { PairingDoor } from "./pairing-door.ts";
@@ -128,6 +129,7 @@ async function openRouter(parts: DoorParts, door: RouterParts): Promise<Router<P
     ...{ gatehouseId: identity.id, audit, clock, logger, secrets: vault.secrets, windows: pairing },
     authorizer: await Authorizer.open({ schema, policies, logger }),
     devices: deviceDirectory(parts, door),
+    keys: keysDesk({ identity, vault, audit }),
     authority: authorityDesk({ ca, certificates, devices: vault.devices }),
     health: {
       ...{ name: boot.name, deviceId: identity.id, fingerprint: identity.fingerprint, version },

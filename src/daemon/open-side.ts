@@ -10,6 +10,7 @@ import type { BootRecord } from "./boot-record.ts";
 import { caKeyCodec } from "./ca-key-codec.ts";
 import { type Door, openDoor } from "./door.ts";
 import { type DoorRecord, keepDoorRecord } from "./door-record.ts";
+import { rotationWish } from "./keys-desk.ts";
 import { OwnCertificates } from "./own-certificates.ts";
 import type { PairingDoor } from "./pairing-door.ts";
 import { Quarantine } from "./quarantine.ts";
@@ -83,6 +84,7 @@ export class OpenSide implements Side, AsyncDisposable {
     const duties = [() => presence.look(), () => certificates.look(), keepRecord];
     const rounds = resources.use(new Rounds(duties, { ...parts, pauseMs: parts.roundsPauseMs }));
     await rounds.attempt(keepRecord);
+    storage.vault.rotation.resume(rotationWish({ identity, ...storage }));
     return new OpenSide(parts, { resources: resources.move(), storage, door, certificates, ca });
   }
 

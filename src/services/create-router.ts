@@ -6,6 +6,7 @@ import { type AuthorityDesk, authorityService } from "./authority.ts";
 import { type DeviceDirectory, deviceService } from "./device.ts";
 import { type AuditTrail, type DecisionMaker, Guard } from "./guard.ts";
 import { type HealthFacts, healthService } from "./health.ts";
+import { type KeysDesk, keysService } from "./keys.ts";
 import { type PairingWindows, pairingService } from "./pairing.ts";
 import type { Peer } from "./peer.ts";
 import { type SealDesk, sealService } from "./seal.ts";
@@ -18,6 +19,7 @@ export interface ServiceParts {
   readonly devices: DeviceDirectory;
   readonly authority: AuthorityDesk;
   readonly secrets: VaultParts["secrets"];
+  readonly keys: KeysDesk;
   readonly windows: PairingWindows;
   readonly health: HealthFacts;
   readonly seal: SealDesk;
@@ -48,6 +50,7 @@ export function createRouter(parts: ServiceParts): Router<Peer> {
   healthService(router, { guard, clock, facts: { ...parts.health, counters } });
   deviceService(router, { gatehouseId, guard, devices, clock });
   authorityService(router, parts.authority);
+  keysService(router, { guard, keys: parts.keys });
   pairingService(router, parts.windows);
   sealService(router, parts.seal);
   vaultService(router, { guard, secrets: parts.secrets });

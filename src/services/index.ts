@@ -3,6 +3,7 @@ export { createRouter, type ServiceParts } from "./create-router.ts";
 export type { DeviceDirectory, RenewalAnswer, RenewalWish } from "./device.ts";
 export type { AuditTrail, DecisionMaker } from "./guard.ts";
 export type { HealthFacts, SealedFacts } from "./health.ts";
+export type { KeysDesk } from "./keys.ts";
 export type {
   PairingWindowEvent,
   PairingWindows,

@@ -66,6 +66,12 @@ export const SUBJECTS: Table = {
     Readmit: ({ device }, context) => knownDevice("device:readmit", device, context),
     Renew: (_request, context) => knownDevice("device:renew-self", context.callerId, context),
   },
+  Keys: {
+    List: (_request, context) => gatehouse("vault:rotate", context),
+    Rotate: (_request, context) => gatehouse("vault:rotate", context),
+    Watch: (_request, context) => gatehouse("vault:rotate", context),
+    Abort: (_request, context) => gatehouse("vault:rotate", context),
+  },
   Authority: {
     Show: (_request, context) => gatehouse("authority:read", context),
     Rotate: (_request, context) => gatehouse("authority:manage", context),

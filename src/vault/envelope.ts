@@ -117,6 +117,32 @@ export function unwrapKey(kek: Kek, binding: Uint8Array, wrappedKey: Uint8Array)
   }
 }
 
+/** The same DEK under another KEK: the value stays as it is. `undefined` when `from` and `binding` do not open it. */
+export function rewrapKey(input: {
+  readonly wrappedKey: Uint8Array;
+  readonly from: Kek;
+  readonly to: Kek;
+  readonly binding: Uint8Array;
+  readonly random: Random;
+}): Uint8Array | undefined {
+  const { wrappedKey, from, to, binding, random } = input;
+  const parsed = parseWrapped(wrappedKey);
+  const dek = unwrapKey(from, binding, wrappedKey);
+  if (parsed === undefined || dek === undefined) return undefined;
+  const dekId = parsed.header.subarray(parsed.header.length - DEK_ID_BYTES);
+  const keyHeader = header(KEY_MAGIC).u32(to.term).raw(dekId).finish();
+  const plaintext = dek.export();
+  try {
+    const sealed = sealOnce({
+      ...{ key: to.key, label: LABELS.vaultWrappedKey, header: keyHeader },
+      ...{ associatedData: binding, plaintext, random },
+    });
+    return concat(keyHeader, sealed);
+  } finally {
+    plaintext.fill(0);
+  }
+}
+
 /** What opens the value, each time into bytes of the caller's own; either is `undefined` when anything differs from what was sealed. */
 export function valueOpener(
   dek: KeyObject,

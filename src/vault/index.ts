@@ -16,6 +16,13 @@ export type { KeySlot, LiveKeyring } from "./live-keyring.ts";
 export type { Mutation } from "./mutations.ts";
 export type { StartupReport } from "./open-store.ts";
 export { AlreadyAnswered, RememberedReplies, type RememberedReply, type Replay } from "./replies.ts";
+export {
+  Rotation,
+  type RotationEnd,
+  type RotationKind,
+  type RotationProgress,
+  type RotationWish,
+} from "./rotation.ts";
 export type { SecretPage } from "./secret-listing.ts";
 export {
   type FolderPath,

@@ -21,6 +21,7 @@ import type { LiveKeyring } from "./live-keyring.ts";
 import { Mutations } from "./mutations.ts";
 import { openStore, type StartupReport } from "./open-store.ts";
 import { RememberedReplies } from "./replies.ts";
+import { Rotation } from "./rotation.ts";
 import type { SecretsLimits } from "./secret-types.ts";
 import { Secrets } from "./secrets.ts";
 import { Settings } from "./settings.ts";
@@ -58,6 +59,8 @@ export class Vault implements AsyncDisposable {
   readonly secrets: Secrets;
   readonly devices: Devices;
   readonly settings: Settings;
+  /** Replaces the keys that its secrets lie under. */
+  readonly rotation: Rotation;
   readonly replies: RememberedReplies;
   /** What opening found and did. */
   readonly report: StartupReport;
@@ -72,6 +75,7 @@ export class Vault implements AsyncDisposable {
     readonly report: StartupReport;
     readonly clock: Clock;
     readonly random: Random;
+    readonly logger: Logger;
     readonly limits: VaultLimits;
   }) {
     const { keyring, store, clock, random, limits } = parts;
@@ -85,6 +89,7 @@ export class Vault implements AsyncDisposable {
     this.secrets = new Secrets({ mutations, keyring, clock, random, limits });
     this.devices = new Devices(mutations);
     this.settings = new Settings(mutations);
+    this.rotation = new Rotation({ mutations, keyring, clock, random, logger: parts.logger });
   }
 
   /**
@@ -110,7 +115,7 @@ export class Vault implements AsyncDisposable {
       ...{ clock: options.clock, audit },
       checkpointer: options.checkpointer ?? defaultCheckpointer,
     });
-    return new Vault({ keyring, store, report, clock: options.clock, random, limits });
+    return new Vault({ keyring, store, report, clock: options.clock, random, logger, limits });
   }
 
   /** Opens the vault in `dir`, after making it if there is none. @throws GatehouseError as `open`. */
@@ -153,6 +158,7 @@ export class Vault implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.rotation[Symbol.asyncDispose]();
     await this.store[Symbol.asyncDispose]();
   }
 

@@ -4,7 +4,7 @@ import { METHODS } from "../../src/gen/index.ts";
 import { settled } from "../support/memory-wire.ts";
 import { bytes, idOf, World } from "./support.ts";
 
-const { Vault, Device, Health, Pairing, Seal, Authority } = METHODS;
+const { Vault, Device, Health, Keys, Pairing, Seal, Authority } = METHODS;
 
 /** One call of each method there is; a method that is missing here does not compile. */
 const CALLS: {
@@ -36,6 +36,12 @@ const CALLS: {
   Seal: {
     Seal: (world, name) => world.call(name, Seal.Seal, {}),
     Unseal: (world, name) => world.call(name, Seal.Unseal, {}),
+  },
+  Keys: {
+    List: (world, name) => world.call(name, Keys.List, {}),
+    Rotate: (world, name) => world.call(name, Keys.Rotate, { kind: "deks" }),
+    Watch: (world, name) => world.stream(name, Keys.Watch, {}).next(),
+    Abort: (world, name) => world.call(name, Keys.Abort, {}),
   },
   Pairing: {
     Open: (world, name) => world.stream(name, Pairing.Open, {}).next(),

@@ -121,6 +121,12 @@ export class World implements AsyncDisposable {
         renew: ({ deviceId, certificateRequest }, mutation) =>
           vault.devices.renewed(deviceId, renewedBy(certificateRequest), mutation, () => RENEWAL),
       },
+      keys: {
+        slots: () => vault.keys.slots,
+        rotate: (kind, mutation) => vault.rotation.begin(kind, { ended: () => utf8("rotated") }, mutation),
+        watch: (signal) => vault.rotation.watch(signal),
+        abort: () => vault.rotation.abort({ ended: () => utf8("rotated") }),
+      },
       authority: {
         generations: () => [],
         serverCertificate: () => ({ serial: "0a", expiresAt: 9 }),
