@@ -1,0 +1,111 @@
+import {
+  createDecipheriv,
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+  hkdfSync,
+  timingSafeEqual,
+} from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { generateRecoveryKey, recoveryRecipient } from "../../src/keystore/index.ts";
+import { put, VaultPlace } from "./support.ts";
+
+/** The steps of docs/keys.md by node:crypto alone; nothing of src/ opens anything here. */
+
+const SYMBOLS = "qpzry9x8gf2tvdw0s3jn54khce6mua7l";
+
+function hkdf(ikm: Uint8Array, salt: Uint8Array, info: string, length: number): Buffer {
+  return Buffer.from(hkdfSync("sha256", ikm, salt, info, length));
+}
+
+function u32(length: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(length);
+  return bytes;
+}
+
+const prefixed = (bytes: Uint8Array): Buffer => Buffer.concat([u32(bytes.length), bytes]);
+
+function opened(
+  sealed: Buffer,
+  { key, label, header, binding }: { key: Buffer; label: string; header: Buffer; binding: Buffer },
+): Buffer {
+  const derived = hkdf(key, sealed.subarray(0, 32), `${label}/key-and-commitment`, 64);
+  expect(timingSafeEqual(derived.subarray(32), sealed.subarray(32, 64))).toBe(true);
+  const decipher = createDecipheriv("chacha20-poly1305", derived.subarray(0, 32), Buffer.alloc(12), {
+    authTagLength: 16,
+  });
+  const text = sealed.subarray(64, -16);
+  decipher.setAAD(Buffer.concat([header, prefixed(binding)]), { plaintextLength: text.length });
+  decipher.setAuthTag(sealed.subarray(-16));
+  return Buffer.concat([decipher.update(text), decipher.final()]);
+}
+
+function secretOf(text: string): Buffer {
+  const data = text.toLowerCase().slice("age-secret-key-1".length, -6);
+  const symbols = Array.from(data, (symbol) => SYMBOLS.indexOf(symbol));
+  const bits = symbols.map((symbol) => symbol.toString(2).padStart(5, "0")).join("");
+  return Buffer.from(
+    Array.from({ length: 32 }, (_, index) => Number.parseInt(bits.slice(8 * index, 8 * index + 8), 2)),
+  );
+}
+
+function shared(secret: Buffer, publicKey: Buffer): Buffer {
+  const own = Buffer.concat([Buffer.from("302e020100300506032b656e04220420", "hex"), secret]);
+  const other = Buffer.concat([Buffer.from("302a300506032b656e032100", "hex"), publicKey]);
+  return diffieHellman({
+    privateKey: createPrivateKey({ key: own, format: "der", type: "pkcs8" }),
+    publicKey: createPublicKey({ key: other, format: "der", type: "spki" }),
+  });
+}
+
+/** The slots of a header, each with the bytes that its keyring is bound to. */
+function slotsOf(file: Buffer) {
+  let offset = 29;
+  const take = (length: number): Buffer => {
+    offset += length;
+    return file.subarray(offset - length, offset);
+  };
+  return Array.from({ length: file.readUInt8(28) }, () => {
+    const numberAndTime = take(9);
+    const kind = take(take(1).readUInt8());
+    const parameters = take(take(4).readUInt32BE());
+    const sealed = take(take(4).readUInt32BE());
+    const binding = Buffer.concat([numberAndTime, prefixed(kind), prefixed(parameters)]);
+    return { kind: kind.toString(), parameters, sealed, binding };
+  });
+}
+
+describe("the documented steps", () => {
+  it("open a header with the recovery key, and give the same keyring as the key file", async () => {
+    await using place = await VaultPlace.make();
+    const { text, recipient } = generateRecoveryKey(place.random);
+    {
+      await using vault = await place.open();
+      await vault.keys.addSlot(recoveryRecipient({ recipient, random: place.random }), 7);
+      await put(vault, "a/b", "value");
+    }
+    const file = await readFile(join(place.dir, "header"));
+    const [head, id] = [file.subarray(0, 28), file.subarray(4, 20)];
+    const slots = slotsOf(file);
+    expect(slots.map(({ kind }) => kind)).toEqual(["key-file", "recovery"]);
+    const keyFile = await readFile(join(place.keys, `${id.toString("hex")}.kek`));
+    const recovery = slots[1]?.parameters ?? Buffer.alloc(0);
+    const [owner, ephemeral] = [recovery.subarray(1, 33), recovery.subarray(33)];
+    const secret = secretOf(text.use((bytes) => Buffer.from(bytes).toString()));
+    const info = `gatehouse/v1/keystore/recovery/${id.toString("hex")}`;
+    const provided = [
+      keyFile.subarray(23, 55),
+      hkdf(shared(secret, ephemeral), Buffer.concat([ephemeral, owner]), info, 32),
+    ];
+    const keyrings = slots.map(({ sealed, binding }, index) => {
+      const key = hkdf(provided[index] ?? Buffer.alloc(0), id, "gatehouse/v1/vault/key-slot", 32);
+      return opened(sealed, { key, label: "gatehouse/v1/vault/keyring", header: head, binding });
+    });
+    expect(keyrings[0]).toEqual(keyrings[1]);
+    expect(keyrings[0]?.subarray(0, 6).toString("hex")).toBe("000100000001");
+    expect(keyrings[0]).toHaveLength(2 + 36 + 32 + 1 + 2 * 33);
+  });
+});
