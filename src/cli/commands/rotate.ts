@@ -79,7 +79,6 @@ async function begin(
   const { output } = context;
   let last = asProgress(await client.call(methods.Keys.Rotate, { kind }, options));
   while (last.state === "running") {
-    show(output, last);
     last = await followed({ client, methods, options }, last, (progress) => show(output, progress));
   }
   output.result(last, () => describe(last));
