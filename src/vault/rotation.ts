@@ -229,7 +229,7 @@ export class Rotation implements AsyncDisposable {
 
   /** Old terms go when nothing needs them and no older file holds what they open. */
   async #complete(stored: Stored, wish: RotationWish): Promise<void> {
-    await checkpointed(this.#store);
+    await this.#store.checkpoint();
     const needed = await this.#termsInUse();
     await this.#parts.keyring.dropTerms((term) => needed.has(term));
     await this.#end(stored, "done", wish);
@@ -280,16 +280,6 @@ export class Rotation implements AsyncDisposable {
     const { kind, startedAt, cursor, done, total } = StoredRotation.decode(record.body);
     return { kind: kind === "deks" ? "deks" : "kek", startedAt, cursor, done, total };
   }
-}
-
-/** What an engine of ours keeps in files is replaced; one that keeps none has nothing older. */
-async function checkpointed(store: VaultStore | (VaultStore & Checkpoints)): Promise<void> {
-  if ("checkpoint" in store) await store.checkpoint();
-}
-
-interface Checkpoints {
-  /** Settles when no file holds what was replaced or deleted before the call. */
-  checkpoint(): Promise<void>;
 }
 
 function recordOf(stored: Stored): Change {
