@@ -14,3 +14,36 @@ export function parseCount(
     hint: `for example ${flag} ${Math.max(min, 1)}`,
   });
 }
+
+/** For commander: every value of a flag that may be given again and again. */
+export function gathered(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}
+
+/**
+ * `KEY=VALUE` each; what keys and values may be, the gatehouse knows.
+ *
+ * @throws GatehouseError `usage.bad-argument` for one without `=` or without a key, or a key given twice.
+ */
+export function parseLabels(texts: readonly string[]): Readonly<Record<string, string>> {
+  const labels = new Map<string, string>();
+  for (const text of texts) {
+    const [, key = "", value = ""] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
+    if (key === "" || labels.has(key)) {
+      const fault = key === "" ? "--label takes KEY=VALUE" : `the label ${key} is given twice`;
+      throw new GatehouseError("usage.bad-argument", fault, { hint: "for example --label env=prod" });
+    }
+    labels.set(key, value);
+  }
+  return Object.fromEntries(labels);
+}
+
+/** What `--if-version` says, for a request. @throws GatehouseError `usage.bad-argument`. */
+export function versionCondition(text: string | undefined): { readonly ifVersion?: number } {
+  return text === undefined ? {} : { ifVersion: parseCount(text, "--if-version") };
+}
+
+/** What `--version` says; 0, the newest, without it. @throws GatehouseError `usage.bad-argument`. */
+export function versionNumber(text: string | undefined): number {
+  return text === undefined ? 0 : parseCount(text, "--version", { min: 1 });
+}

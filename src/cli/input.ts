@@ -52,9 +52,35 @@ export async function readValue(context: Context, file: string | undefined): Pro
   return collect(abortable(io.stdin, signal));
 }
 
-async function readFileValue(file: string, signal: AbortSignal): Promise<Uint8Array> {
+/**
+ * All of a text file, `-` being standard input; without a byte order mark.
+ *
+ * @throws GatehouseError `usage.bad-argument` past `sizeBytesMax`, for what is not UTF-8, and for what may not be read;
+ * `file.not-found`.
+ */
+export async function readTextFile(context: Context, file: string, sizeBytesMax: number): Promise<string> {
+  const { signal } = context;
+  const read = (chunks: AsyncIterable<Uint8Array>) =>
+    collect(chunks, sizeBytesMax, () => tooLong(sizeBytesMax));
+  const bytes = await (file === "-"
+    ? read(readInput(context))
+    : fromFile(file, (path) => read(createReadStream(path, { signal }))));
   try {
-    return await collect(createReadStream(file, { signal }));
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new GatehouseError("usage.bad-argument", `${file} is not UTF-8 text`, { cause });
+  } finally {
+    bytes.fill(0);
+  }
+}
+
+function readFileValue(file: string, signal: AbortSignal): Promise<Uint8Array> {
+  return fromFile(file, (path) => collect(createReadStream(path, { signal })));
+}
+
+async function fromFile<Content>(file: string, read: (file: string) => Promise<Content>): Promise<Content> {
+  try {
+    return await read(file);
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
     if (code === "ENOENT") throw new GatehouseError("file.not-found", `no file ${file}`, { cause: error });
@@ -67,19 +93,31 @@ async function readFileValue(file: string, signal: AbortSignal): Promise<Uint8Ar
   }
 }
 
-async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+async function collect(
+  chunks: AsyncIterable<Uint8Array>,
+  sizeBytesMax: number = LIMITS.secretValueBytes,
+  excess: () => GatehouseError = valueTooLarge,
+): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let sizeBytes = 0;
   for await (const chunk of chunks) {
     sizeBytes += chunk.length;
-    if (sizeBytes > LIMITS.secretValueBytes) {
-      throw new GatehouseError("vault.too-large", "a value has at most 1 MiB", {
-        hint: "keep the large part elsewhere, encrypted, and its key here",
-      });
-    }
+    if (sizeBytes > sizeBytesMax) throw excess();
     parts.push(chunk);
   }
-  return concat(...parts);
+  const all = concat(...parts);
+  for (const part of parts) part.fill(0);
+  return all;
+}
+
+function valueTooLarge(): GatehouseError<"vault.too-large"> {
+  return new GatehouseError("vault.too-large", "a value has at most 1 MiB", {
+    hint: "keep the large part elsewhere, encrypted, and its key here",
+  });
+}
+
+function tooLong(sizeBytesMax: number): GatehouseError<"usage.bad-argument"> {
+  return new GatehouseError("usage.bad-argument", `the file has more than ${sizeBytesMax} bytes`);
 }
 
 /** Standard input as bytes, until the command is told to stop; it is read once. */

@@ -15,6 +15,9 @@ export interface Parent {
   tell(word: string): void;
 }
 
+/** What asks a program to end. */
+export type RelayedSignal = "SIGINT" | "SIGTERM" | "SIGHUP";
+
 /** Everything a command may touch of the process that it runs in; `main.ts` is the one that fills it in. */
 export interface Io {
   /** The words after the program's name. */
@@ -36,6 +39,8 @@ export interface Io {
   readonly stderr: Sink;
   /** Aborts at SIGINT or SIGTERM. */
   readonly stop: AbortSignal;
+  /** Until it is disposed, these signals go to `receive` and to nothing else here. One at a time. */
+  relaySignals(receive: (signal: RelayedSignal) => void): Disposable;
   /** Aborts when whoever read standard output has gone. */
   readonly readerGone: AbortSignal;
 }

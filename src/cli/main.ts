@@ -2,14 +2,19 @@
 /** The program: the one file that touches the process it runs in. */
 import { homedir, hostname } from "node:os";
 import { basename, relative } from "node:path";
-import type { Parent, Sink } from "./io.ts";
+import type { Parent, RelayedSignal, Sink } from "./io.ts";
 import { run } from "./run.ts";
 
 const stop = new AbortController();
 const readerGone = new AbortController();
+let relay: ((signal: RelayedSignal) => void) | undefined;
 
 for (const name of ["SIGINT", "SIGTERM"] as const) {
   process.on(name, () => {
+    if (relay !== undefined) {
+      relay(name);
+      return;
+    }
     // Asked twice: whoever asks does not want to wait for a clean end.
     if (stop.signal.aborted) process.exit(name === "SIGTERM" ? 143 : 130);
     stop.abort(name);
@@ -45,9 +50,23 @@ process.exitCode = await run({
   stdout,
   stderr: process.stderr,
   stop: stop.signal,
+  relaySignals,
   readerGone: readerGone.signal,
 });
 clearInterval(unfinished);
+
+/** A hang-up ends this process as ever while nobody else is to hear of it. */
+function relaySignals(receive: (signal: RelayedSignal) => void): Disposable {
+  const hangUp = (): void => receive("SIGHUP");
+  relay = receive;
+  process.on("SIGHUP", hangUp);
+  return {
+    [Symbol.dispose]: () => {
+      relay = undefined;
+      process.off("SIGHUP", hangUp);
+    },
+  };
+}
 
 function parent(): Parent | undefined {
   const { channel, ppid: pid } = process;

@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { addBackup } from "./commands/backup.ts";
 import { addCa } from "./commands/ca.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDevice } from "./commands/device.ts";
@@ -9,6 +10,7 @@ import { addPing } from "./commands/ping.ts";
 import { addRecovery } from "./commands/recovery.ts";
 import { addRemote } from "./commands/remote.ts";
 import { addRotate } from "./commands/rotate.ts";
+import { addRun } from "./commands/run.ts";
 import { addSeal } from "./commands/seal.ts";
 import { addServe } from "./commands/serve.ts";
 import { addStatus } from "./commands/status.ts";
@@ -61,7 +63,9 @@ export function createProgram(io: Io, execute: Execute): Command {
       addDevice,
       addCa,
       addRemote,
+      addRun,
       addRecovery,
+      addBackup,
       addVault,
       addKeys,
       addRotate,

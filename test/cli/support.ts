@@ -48,6 +48,7 @@ export function createIo(argv: readonly string[], options: RunOptions): { io: Io
     stdout,
     stderr,
     stop: options.stop ?? new AbortController().signal,
+    relaySignals: () => ({ [Symbol.dispose]: () => undefined }),
     readerGone: new AbortController().signal,
   };
   return { io, recorded: () => ({ stdout: stdout.text(), stderr: stderr.text() }) };
