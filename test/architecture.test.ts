@@ -19,6 +19,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ca: ["core", "crypto", "files", "identity", "certs"],
   pairing: ["core", "gen", "crypto", "identity", "certs"],
   vault: ["core", "gen", "crypto", "files", "keystore"],
+  backup: ["core"],
   authz: ["core", "identity"],
   audit: ["core", "gen", "crypto", "files"],
   observe: ["core"],
@@ -29,7 +30,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   daemon: [
     ...["core", "gen", "crypto", "files", "keystore", "identity", "certs", "quic", "rpc", "ca", "pairing"],
-    ...["vault", "authz", "audit", "observe", "config", "services"],
+    ...["vault", "backup", "authz", "audit", "observe", "config", "services"],
   ],
   client: [
     ...["core", "gen", "crypto", "files", "keystore", "identity", "certs", "quic", "rpc", "pairing"],
@@ -50,6 +51,8 @@ const SOLE_OWNER: Readonly<Record<string, string>> = {
   "@noble/curves": "crypto",
   commander: "cli",
   qrcode: "cli",
+  "age-encryption": "backup",
+  "tar-stream": "backup",
   pino: "observe",
   "fs-native-extensions": "files",
 };

@@ -31,6 +31,7 @@ export const ACTIONS = [
   "policy:write",
   "authority:read",
   "authority:manage",
+  "backup:create",
   "vault:rotate",
   "vault:seal",
   "audit:read",

@@ -69,6 +69,10 @@ export const ERROR_CODES = {
   "file.damaged": { status: "data-loss", exit: EXIT.integrity },
   "file.io": { status: "unavailable", exit: EXIT.unexpected },
 
+  "backup.damaged": { status: "data-loss", exit: EXIT.integrity },
+  "backup.running": { status: "failed-precondition", exit: EXIT.conflict, retryable: true },
+  "backup.unknown-format": { status: "failed-precondition", exit: EXIT.integrity },
+  "backup.wrong-key": { status: "unavailable", exit: EXIT.sealed },
   "boot.damaged": { status: "data-loss", exit: EXIT.integrity },
 
   "identity.bad-device-id": { status: "invalid-argument", exit: EXIT.usage },

@@ -1,6 +1,7 @@
 import { Authorizer, loadDefaultPolicies, loadDefaultSchema } from "../authz/index.ts";
 import { type AdmittedDevice, type DeviceCa, DeviceRegistry } from "../ca/index.ts";
 import type { Resources } from "../core/index.ts";
+import type { HomeLayout } from "../files/index.ts";
 import { type DeviceIdentity, parseDeviceId } from "../identity/index.ts";
 import { type Enroll, PairingLimiter } from "../pairing/index.ts";
 import {
@@ -17,6 +18,7 @@ import type { DeviceRow } from "../vault/index.ts";
 import { admission } from "./admission.ts";
 import { arrivals } from "./arrivals.ts";
 import { authorityDesk } from "./authority-desk.ts";
+import { backupDesk } from "./backup-desk.ts";
 import type { BootRecord } from "./boot-record.ts";
 import { enrollment } from "./enrollment.ts";
 import { keysDesk } from "./keys-desk.ts";
@@ -31,6 +33,7 @@ import type { Effects, Storage } from "./storage.ts";
 import type { Spotlight } from "./watchdog-memory.ts";
 
 export interface DoorParts extends Effects {
+  readonly layout: HomeLayout;
   readonly identity: DeviceIdentity;
   readonly boot: BootRecord;
   readonly storage: Storage;
@@ -130,6 +133,7 @@ async function openRouter(parts: DoorParts, door: RouterParts): Promise<Router<P
     authorizer: await Authorizer.open({ schema, policies, logger }),
     devices: deviceDirectory(parts, door),
     keys: keysDesk({ identity, vault, audit }),
+    backup: backupDesk(parts),
     authority: authorityDesk({ ca, certificates, devices: vault.devices }),
     health: {
       ...{ name: boot.name, deviceId: identity.id, fingerprint: identity.fingerprint, version },

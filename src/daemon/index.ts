@@ -10,5 +10,11 @@ export {
 } from "./home-keys.ts";
 export { type InitOptions, type InitSummary, initHome } from "./init.ts";
 export type { PairingDoorEvent } from "./pairing-door.ts";
+export {
+  type BackupInput,
+  restoreBackup,
+  type VerifiedBackup,
+  verifyBackup,
+} from "./restore-backup.ts";
 export type { Effects } from "./storage.ts";
 export type { WatchdogOptions } from "./watchdog.ts";

@@ -16,6 +16,7 @@ import type { PairingDoor } from "./pairing-door.ts";
 import { Quarantine } from "./quarantine.ts";
 import { RevocationEpoch } from "./restored.ts";
 import { Rounds } from "./rounds.ts";
+import { SecretExpiry } from "./secret-expiry.ts";
 import type { Side } from "./side.ts";
 import { type Effects, openStorage, type Storage } from "./storage.ts";
 import type { Spotlight } from "./watchdog-memory.ts";
@@ -81,7 +82,8 @@ export class OpenSide implements Side, AsyncDisposable {
     await certificates.renewOwner();
     const keepRecord = (): Promise<void> =>
       keepDoorRecord(layout.doorFile, identity, doorRecordOf(identity, { ca, certificates, storage }));
-    const duties = [() => presence.look(), () => certificates.look(), keepRecord];
+    const expiry = new SecretExpiry({ ...parts, ...storage });
+    const duties = [() => presence.look(), () => certificates.look(), () => expiry.look(), keepRecord];
     const rounds = resources.use(new Rounds(duties, { ...parts, pauseMs: parts.roundsPauseMs }));
     await rounds.attempt(keepRecord);
     storage.vault.rotation.resume(rotationWish({ identity, ...storage }));

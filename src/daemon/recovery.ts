@@ -97,6 +97,7 @@ async function eachCopy<Result>(
   throw failure;
 }
 
-function copyName(recipient: Uint8Array): string {
+/** Of the identity's copy for that recovery key, in the identity's folder. */
+export function copyName(recipient: Uint8Array): string {
   return `recovery-${hex(recipient.subarray(0, 8))}.key`;
 }

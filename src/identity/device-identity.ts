@@ -6,6 +6,7 @@ import { agree, agreementPublicKey, type Label, signingPublicKey, signLabelled }
 import type { KeyProvider } from "../keystore/index.ts";
 import { type DeviceId, deviceIdOf, fingerprintOf } from "./device-id.ts";
 import {
+  copyInMemory,
   copyOwner,
   forgetTlsKey,
   generateIdentity,
@@ -212,6 +213,14 @@ export class DeviceIdentity {
     { keys, random }: { readonly keys: KeyProvider; readonly random: Random },
   ): Promise<void> {
     await keepCopy(this.#homeIn(dir), name, { provider: keys, random });
+  }
+
+  /** The bytes that `keepCopy` would write. @throws as `dropTlsKey` */
+  async copyFor(
+    dir: string,
+    { keys, random }: { readonly keys: KeyProvider; readonly random: Random },
+  ): Promise<Uint8Array> {
+    return await copyInMemory(this.#homeIn(dir), { provider: keys, random });
   }
 
   /** Ed25519 over the label and `message`; 64 bytes. `verifyLabelled` checks it. */

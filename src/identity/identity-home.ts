@@ -15,6 +15,7 @@ import { damagedFile } from "./damage.ts";
 import type { IdentityKeys } from "./identity-file.ts";
 import {
   copyIdentity,
+  copyOfIdentity,
   createIdentity,
   IDENTITY_FILE_NAME,
   newSeal,
@@ -99,6 +100,15 @@ export async function keepCopy(
 ): Promise<void> {
   const stored = await existing(dir, { provider: seals.provider, known: seals.seal });
   await copyIdentity({ dir, name }, stored, effects);
+}
+
+/** The bytes of such a copy; nothing is written. */
+export async function copyInMemory(
+  { dir, ...seals }: IdentityHome,
+  effects: { readonly provider: KeyProvider; readonly random: Random },
+): Promise<Uint8Array> {
+  const stored = await existing(dir, { provider: seals.provider, known: seals.seal });
+  return await copyOfIdentity(stored, effects);
 }
 
 /**

@@ -1,5 +1,13 @@
 import { join } from "node:path";
-import { equalBytes, GatehouseError, hex, invariant, isGatehouseError, type Random } from "../core/index.ts";
+import {
+  copyOf,
+  equalBytes,
+  GatehouseError,
+  hex,
+  invariant,
+  isGatehouseError,
+  type Random,
+} from "../core/index.ts";
 import { agreementPublicKey, signingPublicKey, tlsPublicKey } from "../crypto/index.ts";
 import { checkPrivate, createOnce, readSmallFile, writeAtomic } from "../files/index.ts";
 import type { KeyProvider } from "../keystore/index.ts";
@@ -64,13 +72,31 @@ export async function readIdentity(
  */
 export async function copyIdentity(
   { dir, name }: { readonly dir: string; readonly name: string },
-  { keys }: StoredIdentity,
-  { provider, random }: { readonly provider: KeyProvider; readonly random: Random },
+  stored: StoredIdentity,
+  effects: CopyEffects,
 ): Promise<void> {
   if (!COPY_NAME.test(name)) throw new RangeError("identity: not the name of a copy");
+  await withCopyOf(stored, effects, (file) => writeAtomic(join(dir, name), file));
+}
+
+/** The bytes of such a copy, the caller's own. */
+export async function copyOfIdentity(stored: StoredIdentity, effects: CopyEffects): Promise<Uint8Array> {
+  return await withCopyOf(stored, effects, (file) => Promise.resolve(copyOf(file)));
+}
+
+interface CopyEffects {
+  readonly provider: KeyProvider;
+  readonly random: Random;
+}
+
+async function withCopyOf<Result>(
+  { keys }: StoredIdentity,
+  { provider, random }: CopyEffects,
+  use: (file: Uint8Array) => Promise<Result>,
+): Promise<Result> {
   const keyId = hex(random.bytes(KEY_ID_BYTES));
   const seal = { kind: provider.kind, keyId, ...(await provider.create(keyId)) };
-  await withFileOf({ keys, seal }, random, (file) => writeAtomic(join(dir, name), file));
+  return await withFileOf({ keys, seal }, random, use);
 }
 
 /** Kind of the provider that the file is sealed with; `undefined` when it lies open or is not there. */
@@ -160,14 +186,14 @@ async function sealOf(file: SealedFile, { provider, known }: SealKeys): Promise<
   return { kind, keyId, parameters, key: await provider.load(keyId, parameters) };
 }
 
-async function withFileOf(
+async function withFileOf<Result>(
   { keys, seal }: StoredIdentity,
   random: Random,
-  write: (file: Uint8Array) => Promise<unknown>,
-): Promise<void> {
+  use: (file: Uint8Array) => Promise<Result>,
+): Promise<Result> {
   const plaintext = encodeIdentity(keys);
   try {
-    await write(seal === undefined ? plaintext : sealedFile(seal, plaintext, random));
+    return await use(seal === undefined ? plaintext : sealedFile(seal, plaintext, random));
   } finally {
     plaintext.fill(0);
   }

@@ -11,6 +11,7 @@ export {
   RECOVERY_KIND,
   type RecoveryKey,
   recipientIn,
+  recipientOf,
   recoveryProvider,
   recoveryRecipient,
 } from "./recovery.ts";

@@ -79,6 +79,11 @@ export function parseRecipient(text: string): Uint8Array {
   });
 }
 
+/** Of a recovery key's text. @throws GatehouseError `usage.bad-argument` for what is none. */
+export function recipientOf(text: Uint8Array): Uint8Array {
+  return agreementPublicKey(parseRecoveryKey(copyOf(text)));
+}
+
 /** Of the recovery key that opens what these parameters are kept with; `undefined` for other parameters. */
 export function recipientIn(parameters: Uint8Array): Uint8Array | undefined {
   const isOurs = parameters.length === 1 + 2 * PUBLIC_BYTES && parameters[0] === FORMAT;

@@ -3,6 +3,7 @@ import { METHODS } from "../gen/index.ts";
 import { type DeviceId, parseDeviceId } from "../identity/index.ts";
 import { EarlyData, Router } from "../rpc/index.ts";
 import { type AuthorityDesk, authorityService } from "./authority.ts";
+import { type BackupDesk, backupService } from "./backup.ts";
 import { type DeviceDirectory, deviceService } from "./device.ts";
 import { type AuditTrail, type DecisionMaker, Guard } from "./guard.ts";
 import { type HealthFacts, healthService } from "./health.ts";
@@ -20,6 +21,7 @@ export interface ServiceParts {
   readonly authority: AuthorityDesk;
   readonly secrets: VaultParts["secrets"];
   readonly keys: KeysDesk;
+  readonly backup: BackupDesk;
   readonly windows: PairingWindows;
   readonly health: HealthFacts;
   readonly seal: SealDesk;
@@ -50,6 +52,7 @@ export function createRouter(parts: ServiceParts): Router<Peer> {
   healthService(router, { guard, clock, facts: { ...parts.health, counters } });
   deviceService(router, { gatehouseId, guard, devices, clock });
   authorityService(router, parts.authority);
+  backupService(router, parts.backup);
   keysService(router, { guard, keys: parts.keys });
   pairingService(router, parts.windows);
   sealService(router, parts.seal);

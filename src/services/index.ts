@@ -1,4 +1,5 @@
 export type { AuthorityDesk, AuthorityGeneration } from "./authority.ts";
+export type { BackupDesk, BackupSummary } from "./backup.ts";
 export { createRouter, type ServiceParts } from "./create-router.ts";
 export type { DeviceDirectory, RenewalAnswer, RenewalWish } from "./device.ts";
 export type { AuditTrail, DecisionMaker } from "./guard.ts";

@@ -66,6 +66,9 @@ export const SUBJECTS: Table = {
     Readmit: ({ device }, context) => knownDevice("device:readmit", device, context),
     Renew: (_request, context) => knownDevice("device:renew-self", context.callerId, context),
   },
+  Backup: {
+    Create: (_request, context) => gatehouse("backup:create", context),
+  },
   Keys: {
     List: (_request, context) => gatehouse("vault:rotate", context),
     Rotate: (_request, context) => gatehouse("vault:rotate", context),

@@ -1,5 +1,6 @@
 export { keyFileProvider, type ProvidedKey } from "../keystore/index.ts";
 export type { AuditSink } from "./audit-sink.ts";
+export type { CapturedVersion, VaultCapture } from "./capture.ts";
 export type { Checkpointer, CheckpointTask } from "./checkpoint.ts";
 export { localCheckpointer, threadCheckpointer } from "./checkpointer.ts";
 export {

@@ -26,12 +26,20 @@ export const HEADER_NAME = "header";
 
 const NUMBERED = /^(journal|snapshot)-(\d{10})$/;
 
+export function segmentName(number: number): string {
+  return `journal-${padded(number)}`;
+}
+
+export function snapshotName(number: number): string {
+  return `snapshot-${padded(number)}`;
+}
+
 export function segmentPath(dir: string, number: number): string {
-  return join(dir, `journal-${padded(number)}`);
+  return join(dir, segmentName(number));
 }
 
 export function snapshotPath(dir: string, number: number): string {
-  return join(dir, `snapshot-${padded(number)}`);
+  return join(dir, snapshotName(number));
 }
 
 export function headerPath(dir: string): string {

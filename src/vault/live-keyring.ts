@@ -108,6 +108,20 @@ export class LiveKeyring implements Keyring {
     });
   }
 
+  /**
+   * A header of the same vault for a copy of it: opened by recovery keys and by `provider`, not by the keys of this
+   * machine. Nothing here changes.
+   */
+  async headerFor(provider: KekProvider, createdAt: number): Promise<Uint8Array> {
+    const { contents, slots: all, ...state } = this.#state;
+    const kept = all.filter(({ kind }) => kind === RECOVERY_KIND).slice(0, SLOTS_MAX - 1);
+    const slotKeys = new Map(
+      [...contents.slotKeys].filter(([of]) => kept.some(({ number }) => number === of)),
+    );
+    const bare = { ...state, slots: kept, contents: { ...contents, slotKeys } };
+    return sealKeyring(await withSlot(bare, provider, createdAt), this.#random);
+  }
+
   /** Changes follow one another. */
   async #change<Result>(
     plan: (state: KeyringState) => Planned<Result> | Promise<Planned<Result>>,

@@ -9,7 +9,6 @@ import { parseFolder, segmentPath } from "./layout.ts";
 import { type Recovered, recover } from "./recovery.ts";
 import { SqlStore } from "./sql-store.ts";
 import { storageKeys } from "./storage-keys.ts";
-import type { VaultStore } from "./store.ts";
 import type { VaultFiles } from "./vault-files.ts";
 
 /** What opening found and did. */
@@ -45,7 +44,7 @@ export interface OpenStoreInput {
  */
 export async function openStore(
   input: OpenStoreInput,
-): Promise<{ readonly store: VaultStore; readonly report: StartupReport }> {
+): Promise<{ readonly store: SqlStore; readonly report: StartupReport }> {
   const { files, dir, random, audit } = input;
   const keys = storageKeys(input.keyring);
   const folder = parseFolder(await files.list(dir));

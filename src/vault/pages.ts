@@ -8,7 +8,7 @@ export const LAST_KEY = "\x7f";
 
 /** Every record of a space, or those between two keys, in order, without holding them all. */
 export function* pages(
-  store: VaultStore,
+  store: Pick<VaultStore, "list">,
   space: Space,
   range: { readonly after: string; readonly before: string } = { after: "", before: LAST_KEY },
 ): Generator<StoredRecord, void, void> {

@@ -84,25 +84,9 @@ export class SecretReader {
     return !isDestroyed && !isExpired(expiresAt, now);
   }
 
-  #open({ path, version }: VersionName): Readable {
-    const key = versionKey({ path, version });
-    const record = this.#store.get("version", key);
-    if (record === undefined) throw recordDamaged();
-    const stored = StoredVersion.decode(record.body);
-    const { createdAt, contentType, previousHash, wrappedKey, expiresAt } = stored;
-    const { vaultId } = this.#keyring;
-    const binding = bindingOf({ vaultId, path, version, createdAt, contentType, previousHash });
-    const term = termOf(wrappedKey);
-    const kek = this.#keyring.keks.find((candidate) => candidate.term === term);
-    const dek = kek === undefined ? undefined : unwrapKey(kek, binding, wrappedKey);
-    if (dek === undefined) throw recordDamaged();
-    const inline = stored.sealedValue.length > 0 ? stored.sealedValue : undefined;
-    const sealedValue = inline ?? this.#store.get("value", key)?.body;
-    if (sealedValue === undefined) throw recordDamaged();
-    const open = valueOpener(dek, binding, copyOf(sealedValue));
-    if (open === undefined) throw recordDamaged();
-    const readable = { open, sizeBytes: sealedValue.length, createdAt, contentType, expiresAt };
-    this.#cache.set(key, readable);
+  #open(name: VersionName): Readable {
+    const readable = openVersion(this.#store, this.#keyring, name);
+    this.#cache.set(versionKey(name), readable);
     return readable;
   }
 
@@ -113,4 +97,28 @@ export class SecretReader {
       if (change.space === "version") this.#cache.delete(change.key);
     }
   }
+}
+
+/** What opens the value of a version that `store` has. @throws GatehouseError `vault.damaged` when its record does not open. */
+export function openVersion(
+  store: Pick<VaultStore, "get">,
+  { vaultId, keks }: Pick<Keyring, "vaultId" | "keks">,
+  { path, version }: VersionName,
+): Readable {
+  const key = versionKey({ path, version });
+  const record = store.get("version", key);
+  if (record === undefined) throw recordDamaged();
+  const stored = StoredVersion.decode(record.body);
+  const { createdAt, contentType, previousHash, wrappedKey, expiresAt } = stored;
+  const binding = bindingOf({ vaultId, path, version, createdAt, contentType, previousHash });
+  const term = termOf(wrappedKey);
+  const kek = keks.find((candidate) => candidate.term === term);
+  const dek = kek === undefined ? undefined : unwrapKey(kek, binding, wrappedKey);
+  if (dek === undefined) throw recordDamaged();
+  const inline = stored.sealedValue.length > 0 ? stored.sealedValue : undefined;
+  const sealedValue = inline ?? store.get("value", key)?.body;
+  if (sealedValue === undefined) throw recordDamaged();
+  const open = valueOpener(dek, binding, copyOf(sealedValue));
+  if (open === undefined) throw recordDamaged();
+  return { open, sizeBytes: sealedValue.length, createdAt, contentType, expiresAt };
 }

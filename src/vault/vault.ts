@@ -11,6 +11,7 @@ import {
 } from "../core/index.ts";
 import { type Label, openOnce, sealOnce } from "../crypto/index.ts";
 import type { AuditSink } from "./audit-sink.ts";
+import { type CaptureParts, captureVault, type VaultCapture } from "./capture.ts";
 import type { Checkpointer } from "./checkpoint.ts";
 import { type CheckpointLimits, DEFAULT_CHECKPOINT_LIMITS } from "./checkpoint-schedule.ts";
 import { defaultCheckpointer } from "./checkpointer.ts";
@@ -25,6 +26,7 @@ import { Rotation } from "./rotation.ts";
 import type { SecretsLimits } from "./secret-types.ts";
 import { Secrets } from "./secrets.ts";
 import { Settings } from "./settings.ts";
+import type { SqlStore } from "./sql-store.ts";
 import type { VaultState, VaultStore } from "./store.ts";
 import { systemFiles, type VaultFiles } from "./vault-files.ts";
 import { createVault, hasVault, openVaultKeyring } from "./vault-folder.ts";
@@ -66,12 +68,15 @@ export class Vault implements AsyncDisposable {
   readonly report: StartupReport;
   /** The engine below: for what looks at records as such, like its conformance tests. */
   readonly store: VaultStore;
+  readonly #capturing: CaptureParts;
   readonly #keyring: LiveKeyring;
   readonly #random: Random;
 
   private constructor(parts: {
     readonly keyring: LiveKeyring;
-    readonly store: VaultStore;
+    readonly store: SqlStore;
+    readonly files: VaultFiles;
+    readonly dir: string;
     readonly report: StartupReport;
     readonly clock: Clock;
     readonly random: Random;
@@ -84,6 +89,7 @@ export class Vault implements AsyncDisposable {
     this.#keyring = keyring;
     this.store = store;
     this.#random = random;
+    this.#capturing = parts;
     this.replies = new RememberedReplies(store, clock);
     const mutations = new Mutations(store, this.replies);
     this.secrets = new Secrets({ mutations, keyring, clock, random, limits });
@@ -115,7 +121,8 @@ export class Vault implements AsyncDisposable {
       ...{ clock: options.clock, audit },
       checkpointer: options.checkpointer ?? defaultCheckpointer,
     });
-    return new Vault({ keyring, store, report, clock: options.clock, random, logger, limits });
+    const { clock, dir } = options;
+    return new Vault({ keyring, store, files, dir, report, clock, random, logger, limits });
   }
 
   /** Opens the vault in `dir`, after making it if there is none. @throws GatehouseError as `open`. */
@@ -140,6 +147,18 @@ export class Vault implements AsyncDisposable {
   /** The keys that open it. */
   get keys(): Pick<LiveKeyring, "slots" | "addSlot" | "removeSlot"> {
     return this.#keyring;
+  }
+
+  /**
+   * The vault as it stands now, beside what goes on; opened by recovery keys and by `provider`. `mark` runs at that
+   * very moment: no change can happen, and the audit log holds every event up to here, synced.
+   * @throws GatehouseError `vault.checkpoint-failed`, `vault.read-only`, `rpc.draining`
+   */
+  async capture(input: {
+    readonly provider: KekProvider;
+    readonly mark: () => Promise<void>;
+  }): Promise<VaultCapture> {
+    return await captureVault(this.#capturing, input);
   }
 
   /** A key for one purpose, gone when the vault's key is gone. */

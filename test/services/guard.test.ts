@@ -4,7 +4,7 @@ import { METHODS } from "../../src/gen/index.ts";
 import { settled } from "../support/memory-wire.ts";
 import { bytes, idOf, World } from "./support.ts";
 
-const { Vault, Device, Health, Keys, Pairing, Seal, Authority } = METHODS;
+const { Vault, Device, Health, Keys, Pairing, Seal, Authority, Backup } = METHODS;
 
 /** One call of each method there is; a method that is missing here does not compile. */
 const CALLS: {
@@ -36,6 +36,9 @@ const CALLS: {
   Seal: {
     Seal: (world, name) => world.call(name, Seal.Seal, {}),
     Unseal: (world, name) => world.call(name, Seal.Unseal, {}),
+  },
+  Backup: {
+    Create: (world, name) => world.stream(name, Backup.Create, {}).next(),
   },
   Keys: {
     List: (world, name) => world.call(name, Keys.List, {}),

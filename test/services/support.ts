@@ -127,6 +127,13 @@ export class World implements AsyncDisposable {
         watch: (signal) => vault.rotation.watch(signal),
         abort: () => vault.rotation.abort({ ended: () => utf8("rotated") }),
       },
+      backup: {
+        async *create(recipients) {
+          yield { bytes: utf8("file") };
+          const summary = { sequence: 1, sizeBytes: 4, sha256: new Uint8Array(32), createdAt: 9 };
+          yield { summary: { ...summary, recipients } };
+        },
+      },
       authority: {
         generations: () => [],
         serverCertificate: () => ({ serial: "0a", expiresAt: 9 }),
