@@ -43,8 +43,8 @@ function textOf({ name, path, value }: FetchedVariable): string {
 function faultOf(name: string, value: Uint8Array): string | undefined {
   if (value.includes(0)) return "it has a NUL byte, which ends a variable";
   if (!isUtf8(value)) return "it is not UTF-8 text";
-  if (name.length + 1 + value.length > LIMITS.environmentEntryBytes - 1) {
-    return `a variable with its name has less than ${LIMITS.environmentEntryBytes} bytes`;
+  if (name.length + 1 + value.length > LIMITS.environmentEntryBytes) {
+    return `a variable with its name has at most ${LIMITS.environmentEntryBytes} bytes`;
   }
   return undefined;
 }

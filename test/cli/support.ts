@@ -33,7 +33,8 @@ export function createIo(argv: readonly string[], options: RunOptions): { io: Io
   const { stdin: input = "" } = options;
   const isStream = input instanceof PassThrough;
   const stdin = Object.assign(isStream ? input : new PassThrough(), { isTTY: options.isTTY === true });
-  if (!isStream) stdin.end(input);
+  // A copy, as from a real pipe: whoever reads it may wipe it.
+  if (!isStream) stdin.end(Buffer.from(input));
   const io: Io = {
     argv,
     env: options.env ?? {},
