@@ -1,6 +1,6 @@
 /**
  * Long runs that print figures: `npm run torture -- garbage [SEED]`, `floods [SECONDS [KIND…]]`, `soak [SECONDS [SEED]]`,
- * `guessing [WINDOWS [SEED]]`, `calendar`. A seed makes a run repeatable.
+ * `guessing [WINDOWS [SEED]]`, `calendar`, `kill [CYCLES [SEED]]`. A seed makes a run repeatable.
  */
 const SUITES: Readonly<Record<string, () => Promise<unknown>>> = {
   garbage: () => import("./garbage.ts"),
@@ -8,6 +8,7 @@ const SUITES: Readonly<Record<string, () => Promise<unknown>>> = {
   soak: () => import("./soak.ts"),
   guessing: () => import("./guessing.ts"),
   calendar: () => import("./calendar.ts"),
+  kill: () => import("./kill.ts"),
 };
 
 const [name = "garbage"] = process.argv.slice(2);
