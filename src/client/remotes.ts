@@ -115,8 +115,11 @@ export class Remotes {
           hint: "leave one with: gatehouse remote rm NAME",
         });
       }
-      const added = { ...remote, name: freeName(remote.name, others) };
-      return { document: { remotes: [...others, added], default: standard }, result: added };
+      const before = remotes.find(({ gatehouseId }) => gatehouseId === remote.gatehouseId);
+      const added = { ...remote, name: freeName(fitName(remote), others) };
+      // What was the default stays it under whatever name: no other gatehouse may slip into its place.
+      const chosen = standard !== undefined && standard === before?.name ? added.name : standard;
+      return { document: { remotes: [...others, added], default: chosen }, result: added };
     });
   }
 
@@ -223,18 +226,28 @@ export class Remotes {
   }
 }
 
+/** A gatehouse chooses its own name: what has the shape of an id never means one. */
 function known({ remotes }: Document, on: string): Remote {
-  const found = remotes.find(({ name, gatehouseId }) => name === on || gatehouseId === on);
+  const found = remotes.find(({ name, gatehouseId }) => (isDeviceId(on) ? gatehouseId : name) === on);
   if (found !== undefined) return found;
   throw new GatehouseError("remote.not-found", `this home knows no gatehouse called ${JSON.stringify(on)}`, {
     hint: "list them with: gatehouse remote ls",
   });
 }
 
-/** What one is called is typed, and printed; ids name gatehouses already. @throws usage.bad-argument */
+/** Its own, if it is fit for one; otherwise from its id. */
+function fitName({ name, gatehouseId }: Remote): string {
+  return isFitName(name) ? name : `gatehouse-${gatehouseId.substring(0, 8)}`;
+}
+
+/** What one is called is typed, and printed; ids name gatehouses already. */
+function isFitName(name: string): boolean {
+  return NAME.test(name) && utf8(name).length <= LIMITS.deviceNameBytes && !isDeviceId(name);
+}
+
+/** @throws usage.bad-argument */
 function checkName(name: string): void {
-  const isFit = NAME.test(name) && utf8(name).length <= LIMITS.deviceNameBytes && !isDeviceId(name);
-  if (isFit) return;
+  if (isFitName(name)) return;
   throw new GatehouseError(
     "usage.bad-argument",
     `not a name for a gatehouse: ${JSON.stringify(name.slice(0, 80))}`,

@@ -36,7 +36,7 @@ function admitDevice(
     return {
       kind: "admitted",
       accept: (connection) => {
-        peers.add(device.id, connection);
+        peers.add(device.id, device.spkiSha256, connection);
         serve(connection, device);
       },
     };

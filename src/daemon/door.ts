@@ -1,6 +1,6 @@
 import { Authorizer, loadDefaultPolicies, loadDefaultSchema } from "../authz/index.ts";
 import { type AdmittedDevice, type DeviceCa, DeviceRegistry } from "../ca/index.ts";
-import type { Resources } from "../core/index.ts";
+import { equalBytes, type Resources } from "../core/index.ts";
 import type { HomeLayout } from "../files/index.ts";
 import { type DeviceIdentity, parseDeviceId } from "../identity/index.ts";
 import { type Enroll, PairingLimiter } from "../pairing/index.ts";
@@ -176,23 +176,33 @@ function deviceDirectory(
   };
 }
 
-/** Within the turn in which it became so: live connections of a device that is not welcome any more end. */
-function expelUnwelcome(peers: Peers, { id, state }: DeviceRow): void {
-  if (state === "active") return;
+/** Within the turn in which it became so: live connections of a device, or a key, that is not welcome any more end. */
+function expelUnwelcome(peers: Peers, row: DeviceRow): void {
+  const { id, state } = row;
+  if (state === "active") {
+    peers.expelOtherKeys(parseDeviceId(id), keysOf(row));
+    return;
+  }
   const reasons = { revoked: "was revoked", quarantined: "is quarantined", held: "is held since a restore" };
   peers.expel(parseDeviceId(id), `device.${state}`, `this device ${reasons[state]}`);
 }
 
+/** SHA-256 of those that a device may come in with. */
+function keysOf({ spkiSha256, nextSpkiSha256 }: DeviceRow): readonly Uint8Array[] {
+  return nextSpkiSha256 === undefined ? [spkiSha256] : [spkiSha256, nextSpkiSha256];
+}
+
 function peerOf(
   connection: QuicConnection,
-  { id: deviceId, access }: AdmittedDevice<DeviceRow>,
+  { id: deviceId, access, spkiSha256 }: AdmittedDevice<DeviceRow>,
   { registry, certificates }: { registry: DeviceRegistry<DeviceRow>; certificates: OwnCertificates },
 ): Peer {
   return {
     ...{ deviceId, access, wire: "quic" },
     facts: () => {
       const row = registry.get(deviceId);
-      return row?.state === "active" ? { name: row.name, roles: row.roles } : undefined;
+      const isWelcome = row?.state === "active" && keysOf(row).some((key) => equalBytes(key, spkiSha256));
+      return isWelcome ? { name: row.name, roles: row.roles } : undefined;
     },
     remoteAddress: () => connection.remote.host,
     serverSpkiSha256: certificates.server.spkiSha256,

@@ -1,10 +1,12 @@
-import { GatehouseError, LIMITS } from "../core/index.ts";
+import { equalBytes, GatehouseError, LIMITS } from "../core/index.ts";
 import type { DeviceId } from "../identity/index.ts";
 import type { CloseCause, QuicConnection } from "../quic/index.ts";
 
 /** Live connections by device: to bound them, and to end them when the device is revoked. */
 export class Peers {
   readonly #connections = new Map<DeviceId, Set<QuicConnection>>();
+  /** SHA-256 of the key that each came in with. */
+  readonly #keys = new WeakMap<QuicConnection, Uint8Array>();
 
   /**
    * Early ones do not count: whoever overheard a first flight could fill the places with copies of it.
@@ -22,7 +24,8 @@ export class Peers {
   }
 
   /** Remembers `connection` until it ends. */
-  add(id: DeviceId, connection: QuicConnection): void {
+  add(id: DeviceId, spkiSha256: Uint8Array, connection: QuicConnection): void {
+    this.#keys.set(connection, spkiSha256);
     const own = this.#connections.get(id) ?? new Set();
     this.#connections.set(id, own.add(connection));
     connection.limitFlight(() => LIMITS.flightBytesPerDevice / own.size);
@@ -40,6 +43,16 @@ export class Peers {
   /** Ends every connection, now. */
   expelAll(cause: CloseCause, reason: string): void {
     for (const id of this.#connections.keys()) this.expel(id, cause, reason);
+  }
+
+  /** Ends the connections of a device that came in with another key than these. */
+  expelOtherKeys(id: DeviceId, keys: readonly Uint8Array[]): void {
+    for (const connection of this.#connections.get(id) ?? []) {
+      const own = this.#keys.get(connection);
+      if (own !== undefined && keys.some((key) => equalBytes(key, own))) continue;
+      // Whoever has the new key comes back with it.
+      connection.close("going-away", "this device has another key now");
+    }
   }
 
   /** Ends every connection of a device, now. */

@@ -78,7 +78,7 @@ export class SealedSide implements Side, AsyncDisposable {
     if (!isOwner) throw new GatehouseError("vault.sealed", "the vault is sealed");
     this.#peers.check(deviceId);
     return (connection) => {
-      this.#peers.add(deviceId, connection);
+      this.#peers.add(deviceId, leaf.spkiSha256, connection);
       spotlight()?.name(connection, deviceId);
       const peer: Peer = {
         ...{ deviceId, access: "full", wire: "quic", serverSpkiSha256: this.#serverSpki },

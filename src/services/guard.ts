@@ -35,7 +35,10 @@ export interface Granted {
   readonly subject: Subject;
   /** Decides a further action of the same caller; recorded with the call's own outcome, not by itself. */
   may(action: Action, resource: Resource): boolean;
-  /** The encoded event of a change that is about to be made. The change then is the call's one record. */
+  /**
+   * The encoded event of a change that is about to be made, with nothing in between. The change then is the call's one record.
+   * @throws GatehouseError `device.revoked`, `authz.denied` when the caller's right has gone since the call was judged.
+   */
   event(detail?: Readonly<Record<string, string>>): Uint8Array;
 }
 
@@ -174,6 +177,8 @@ export class Guard {
         if (failure !== undefined) reject(failure);
       };
       checks.add(check);
+      // The right may have gone while the call was recorded and begun, when nobody could tell it yet.
+      check();
       context.onEnd(() => {
         checks.delete(check);
         if (checks.size === 0 && this.#streams.get(deviceId) === checks) this.#streams.delete(deviceId);
@@ -258,6 +263,8 @@ class GrantedCall implements Granted {
   }
 
   event(detail?: Readonly<Record<string, string>>): Uint8Array {
+    const failure = this.failureNow();
+    if (failure !== undefined) throw failure;
     this.#isRecorded = true;
     return this.#parts.options.audit.encodeEvent({ ...this.fields("done"), detail });
   }
