@@ -39,9 +39,10 @@ async function filesLike(dir: string, pattern: RegExp): Promise<readonly string[
 }
 
 async function keyFile(of: Install): Promise<string> {
-  const dir = join(of.root, "config", "gatehouse", "keys");
-  const [name = ""] = await readdir(dir);
-  return join(dir, name);
+  // After magic and format, the vault's header has its id, which names the file; the identity's lies beside it.
+  const header = await readFile(join(of.home, "vault", "header"));
+  const id = header.subarray(4, 20).toString("hex");
+  return join(of.root, "config", "gatehouse", "keys", `${id}.kek`);
 }
 
 /** Writes so much that a snapshot is due, and waits until it has taken the journal's place. */
