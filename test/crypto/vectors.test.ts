@@ -20,6 +20,7 @@ import {
   signingPublicKey,
   verifyEd25519,
 } from "../../src/crypto/index.ts";
+import { RFC_5869, RFC_7748, RFC_7748_ITERATED, RFC_8032, RFC_8439 } from "../vectors/rfc.ts";
 
 /** "Chance" that is a vector's own secret. */
 const fixed = (text: string): Random => ({ bytes: () => fromHex(text) });
@@ -44,84 +45,43 @@ describe("published vectors", () => {
     );
   });
 
-  it("RFC 8439 section 2.8.2: ChaCha20-Poly1305", () => {
-    const context = {
-      key: fromHex("808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f"),
-      nonce: fromHex("070000004041424344454647"),
-      associatedData: fromHex("50515253c0c1c2c3c4c5c6c7"),
-    };
-    const plaintext = utf8(
-      "Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it.",
-    );
-    const sealed = aeadSeal({ ...context, plaintext });
-    expect(hex(sealed)).toBe(
-      "d31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d63dbea45e8ca9671282fafb69da92728b1a71de0a9e060b2905d6a5b67ecd3b3692ddbd7f2d778b8c9803aee328091b58fab324e4fad675945585808b4831d7bc3ff4def08e4b7a9de576d26586cec64b61161ae10b594f09e26a7e902ecbd0600691",
-    );
-    expect(aeadOpen({ ...context, sealed })).toEqual(plaintext);
+  it.each(RFC_8439)("RFC 8439 $name: ChaCha20-Poly1305", ({ key, iv, aad, msg, ct, tag }) => {
+    const context = { key: fromHex(key), nonce: fromHex(iv), associatedData: fromHex(aad) };
+    const sealed = aeadSeal({ ...context, plaintext: fromHex(msg) });
+    expect(hex(sealed)).toBe(ct + tag);
+    expect(hex(aeadOpen({ ...context, sealed }) ?? new Uint8Array())).toBe(msg);
   });
 
-  it.each([
-    {
-      name: "A.1",
-      ikm: "0b".repeat(22),
-      salt: "000102030405060708090a0b0c",
-      info: "f0f1f2f3f4f5f6f7f8f9",
-      okm: "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865",
-    },
-    {
-      name: "A.3",
-      ikm: "0b".repeat(22),
-      salt: "",
-      info: "",
-      okm: "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8",
-    },
-  ])("RFC 5869 $name: HKDF-SHA-256", ({ ikm, salt, info, okm }) => {
-    const output = hkdfSha256({
-      ikm: fromHex(ikm),
-      salt: fromHex(salt),
-      info: fromHex(info),
-      length: okm.length / 2,
-    });
-    expect(hex(output)).toBe(okm);
+  it.each(RFC_5869)("RFC 5869 $name: HKDF-SHA-256", ({ ikm, salt, info, okm }) => {
+    const input = { ikm: fromHex(ikm), salt: fromHex(salt), info: fromHex(info) };
+    expect(hex(hkdfSha256({ ...input, length: okm.length / 2 }))).toBe(okm);
   });
 
-  it.each([
-    {
-      name: "TEST 1",
-      seed: "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
-      publicKey: "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
-      message: "",
-      signature:
-        "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
-    },
-    {
-      name: "TEST 2",
-      seed: "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
-      publicKey: "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
-      message: "72",
-      signature:
-        "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
-    },
-  ])("RFC 8032 section 7.1 $name: Ed25519", ({ seed, publicKey, message, signature }) => {
-    const key = generateSigningKey(fixed(seed));
-    expect(hex(signingPublicKey(key))).toBe(publicKey);
-    expect(hex(signEd25519(key, fromHex(message)))).toBe(signature);
-    expect(verifyEd25519(fromHex(publicKey), fromHex(message), fromHex(signature))).toBe(true);
+  it.each(RFC_8032)("RFC 8032 section 7.1 $name: Ed25519", ({ sk, pk, msg, sig }) => {
+    const key = generateSigningKey(fixed(sk));
+    expect(hex(signingPublicKey(key))).toBe(pk);
+    expect(hex(signEd25519(key, fromHex(msg)))).toBe(sig);
+    expect(verifyEd25519(fromHex(pk), fromHex(msg), fromHex(sig))).toBe(true);
     expect(samePublicKey(importSigningKey(exportSigningKey(key)), key)).toBe(true);
   });
 
-  it("RFC 7748 section 6.1: X25519, both ways", () => {
-    const alice = generateAgreementKey(fixed(ALICE));
-    const bob = generateAgreementKey(fixed(BOB));
-    expect(hex(agreementPublicKey(alice))).toBe(
-      "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a",
-    );
-    expect(hex(agreementPublicKey(bob))).toBe(
-      "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f",
-    );
-    const shared = "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742";
-    expect(hex(agree(alice, agreementPublicKey(bob)) ?? new Uint8Array())).toBe(shared);
-    expect(hex(agree(bob, agreementPublicKey(alice)) ?? new Uint8Array())).toBe(shared);
+  it.each(RFC_7748)("RFC 7748 $name: X25519", ({ private: secret, public: other, shared }) => {
+    expect(hex(agree(generateAgreementKey(fixed(secret)), fromHex(other)) ?? new Uint8Array())).toBe(shared);
+  });
+
+  it("RFC 7748 section 6.1: each side's public key is what the other one has", () => {
+    const [alice, bob] = RFC_7748.slice(2);
+    expect(hex(agreementPublicKey(generateAgreementKey(fixed(alice?.private ?? ""))))).toBe(bob?.public);
+    expect(hex(agreementPublicKey(generateAgreementKey(fixed(bob?.private ?? ""))))).toBe(alice?.public);
+  });
+
+  it("RFC 7748 section 5.2: X25519 of its own answers, 1 and 1 000 times", () => {
+    let [k, u] = [fromHex(RFC_7748_ITERATED.start), fromHex(RFC_7748_ITERATED.start)];
+    const answers = Array.from({ length: 1_000 }, () => {
+      [k, u] = [agree(generateAgreementKey(fixed(hex(k))), u) ?? new Uint8Array(), k];
+      return hex(k);
+    });
+    for (const [rounds, answer] of RFC_7748_ITERATED.after) expect(answers[rounds - 1]).toBe(answer);
   });
 
   it.each([
@@ -150,9 +110,6 @@ describe("published vectors", () => {
     );
   });
 });
-
-const ALICE = "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a";
-const BOB = "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb";
 
 function scalar(value: number): Uint8Array {
   return Uint8Array.from({ length: 32 }, (_, index) => (index === 0 ? value : 0));
