@@ -1,22 +1,7 @@
 import initSqlJs, { type Database, type SqlJsStatic, type SqlValue, type Statement } from "sql.js";
 import { invariant } from "../core/index.ts";
+import type { ListRange, StoredRecord } from "./store.ts";
 import type { Space, Transaction } from "./transaction.ts";
-
-/** One record as the image holds it; `body` is the caller's own. */
-export interface StoredRecord {
-  readonly key: string;
-  /** Sequence of the transaction that wrote it. */
-  readonly revision: number;
-  readonly body: Uint8Array;
-}
-
-export interface ListRange {
-  /** Keys above this one. */
-  readonly after: string;
-  /** Keys below this one. */
-  readonly before: string;
-  readonly limit: number;
-}
 
 const SCHEMA = `CREATE TABLE record (
   space TEXT NOT NULL,

@@ -11,7 +11,6 @@ export {
   newestCertificate,
 } from "./device-row.ts";
 export { Devices, type NewDevice, type RenewedCertificate } from "./devices.ts";
-export type { ListRange, StoredRecord } from "./image.ts";
 export type { KekProvider } from "./kek-provider.ts";
 export type { KeySlot, LiveKeyring } from "./live-keyring.ts";
 export type { Mutation } from "./mutations.ts";
@@ -45,7 +44,7 @@ export type {
 } from "./secret-types.ts";
 export { Secrets } from "./secrets.ts";
 export { type Setting, Settings } from "./settings.ts";
-export type { Plan, StoreListener, VaultState, VaultStore } from "./store.ts";
+export type { ListRange, Plan, StoredRecord, StoreListener, VaultState, VaultStore } from "./store.ts";
 export type { Change, Space, Transaction } from "./transaction.ts";
 export { Vault, type VaultLimits, type VaultOptions } from "./vault.ts";
 export { type AppendHandle, systemFiles, type VaultFiles } from "./vault-files.ts";

@@ -1,5 +1,4 @@
-import type { StoredRecord } from "./image.ts";
-import type { VaultStore } from "./store.ts";
+import type { StoredRecord, VaultStore } from "./store.ts";
 import type { Space } from "./transaction.ts";
 
 const PAGE = 1_000;

@@ -3,10 +3,10 @@ import { type Clock, GatehouseError, LIMITS, type Logger } from "../core/index.t
 import type { AuditSink } from "./audit-sink.ts";
 import type { CheckpointSchedule, Outcome } from "./checkpoint-schedule.ts";
 import { conflict, isNoSpace } from "./failures.ts";
-import type { Image, ListRange, StoredRecord } from "./image.ts";
+import type { Image } from "./image.ts";
 import { type Journal, JournalFailure } from "./journal.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
-import type { Plan, StoreListener, VaultState, VaultStore } from "./store.ts";
+import type { ListRange, Plan, StoredRecord, StoreListener, VaultState, VaultStore } from "./store.ts";
 import { type Change, encodeStatements, type Space, type Transaction } from "./transaction.ts";
 
 export interface SqlStoreParts {

@@ -1,5 +1,20 @@
-import type { ListRange, StoredRecord } from "./image.ts";
 import type { Change, Space, Transaction } from "./transaction.ts";
+
+/** One record; `body` is the caller's own. */
+export interface StoredRecord {
+  readonly key: string;
+  /** Sequence of the transaction that wrote it. */
+  readonly revision: number;
+  readonly body: Uint8Array;
+}
+
+export interface ListRange {
+  /** Keys above this one. */
+  readonly after: string;
+  /** Keys below this one. */
+  readonly before: string;
+  readonly limit: number;
+}
 
 /** Whether the vault takes changes. */
 export type VaultState =
@@ -48,6 +63,6 @@ export interface VaultStore extends AsyncDisposable {
    * `rpc.draining`.
    */
   checkpoint(): Promise<void>;
-  /** `listener` hears of each transaction right after it became visible, before its caller does. */
+  /** `listener` hears of each transaction right after it became visible, before its caller does. It must not throw. */
   subscribe(listener: StoreListener): Disposable;
 }
