@@ -140,7 +140,7 @@ export function describeDurability(name: string, make: () => StoreWorld): void {
             await setImmediate();
           }
           await all;
-        moments.push({ left: world.afterPowerLoss(unsynced), shown: store.sequence });
+          moments.push({ left: world.afterPowerLoss(unsynced), shown: store.sequence });
         }
         for (const { left, shown } of moments) {
           await using store = await left.open();
