@@ -1,38 +1,22 @@
 import { createSecretKey, type KeyObject } from "node:crypto";
-import { ByteReader, ByteWriter, concat, fromHex, type Random, utf8 } from "../core/index.ts";
-import { LABELS, openerOf, openOnce, SEALED_OVERHEAD_BYTES, sealOnce, sha256 } from "../crypto/index.ts";
+import { ByteWriter, concat, fromHex, type Random, utf8 } from "../core/index.ts";
+import { LABELS, openerOf, openOnce, sealOnce, sha256 } from "../crypto/index.ts";
+import {
+  DEK_BYTES,
+  DEK_ID_BYTES,
+  parseValue,
+  parseWrapped,
+  valueHeader,
+  wrappedHeader,
+} from "./envelope-formats.ts";
 
 /**
  * A secret's value under its own data key (DEK), and that key under the vault's key-encryption key (KEK).
- *
- * | bytes | wrapped key | | bytes | value |
- * | --- | --- | --- | --- | --- |
- * | 3 | `GHK` | | 3 | `GHV` |
- * | 1 | format 1 | | 1 | format 1 |
- * | 1 | suite 1: HKDF-SHA-256, ChaCha20-Poly1305 | | 1 | suite 1 |
- * | 4 | KEK term | | 16 | DEK id |
- * | 16 | DEK id | | 32 | salt |
- * | 32 | salt | | 32 | commitment |
- * | 32 | commitment | | n | ciphertext |
- * | 32 | ciphertext | | 16 | tag |
- * | 16 | tag | | | |
+ * `envelope-formats.ts` has the byte tables.
  *
  * Bound beside the header: vault id, path, version, created, content type, hash of the version before, each
  * length-prefixed or of fixed size; so a sealed value means something in its one place only.
  */
-
-const FORMAT = 1;
-const SUITE = 1;
-const KEY_MAGIC = utf8("GHK");
-const VALUE_MAGIC = utf8("GHV");
-const MAGIC_BYTES = 3;
-const DEK_BYTES = 32;
-const DEK_ID_BYTES = 16;
-const WRAPPED_HEADER_BYTES = MAGIC_BYTES + 2 + 4 + DEK_ID_BYTES;
-const VALUE_HEADER_BYTES = MAGIC_BYTES + 2 + DEK_ID_BYTES;
-
-/** What a sealed value is longer than its plaintext. */
-export const VALUE_OVERHEAD_BYTES = VALUE_HEADER_BYTES + SEALED_OVERHEAD_BYTES;
 
 /** Where a sealed value belongs. */
 export interface Place {
@@ -80,28 +64,28 @@ export function sealEnvelope(input: {
   const dek = random.bytes(DEK_BYTES);
   const dekId = random.bytes(DEK_ID_BYTES);
   try {
-    const keyHeader = header(KEY_MAGIC).u32(kek.term).raw(dekId).finish();
-    const valueHeader = header(VALUE_MAGIC).raw(dekId).finish();
+    const keyHeader = wrappedHeader(kek.term, dekId);
+    const ownHeader = valueHeader(dekId);
     const wrapped = sealOnce({
       ...{ key: kek.key, label: LABELS.vaultWrappedKey, header: keyHeader },
       ...{ associatedData, plaintext: dek, random },
     });
     const sealed = sealOnce({
-      ...{ key: dek, label: LABELS.vaultValue, header: valueHeader },
+      ...{ key: dek, label: LABELS.vaultValue, header: ownHeader },
       ...{ associatedData, plaintext: input.value, random },
     });
-    return { wrappedKey: concat(keyHeader, wrapped), sealedValue: concat(valueHeader, sealed) };
+    return { wrappedKey: concat(keyHeader, wrapped), sealedValue: concat(ownHeader, sealed) };
   } finally {
     dek.fill(0);
   }
 }
 
-/** The KEK term under which `wrappedKey` is sealed; `undefined` when it is not a wrapped key. */
+/** The KEK term under which `wrappedKey` is sealed; `undefined` when it is not a wrapped key. @throws `vault.unknown-format` */
 export function termOf(wrappedKey: Uint8Array): number | undefined {
   return parseWrapped(wrappedKey)?.term;
 }
 
-/** The DEK, or `undefined` when anything differs from what was sealed. */
+/** The DEK, or `undefined` when anything differs from what was sealed. @throws `vault.unknown-format` */
 export function unwrapKey(kek: Kek, binding: Uint8Array, wrappedKey: Uint8Array): KeyObject | undefined {
   const parsed = parseWrapped(wrappedKey);
   if (parsed === undefined || parsed.term !== kek.term) return undefined;
@@ -117,7 +101,10 @@ export function unwrapKey(kek: Kek, binding: Uint8Array, wrappedKey: Uint8Array)
   }
 }
 
-/** The same DEK under another KEK: the value stays as it is. `undefined` when `from` and `binding` do not open it. */
+/**
+ * The same DEK under another KEK, in the newest format: the value stays as it is. `undefined` when `from` and `binding` do
+ * not open it. @throws `vault.unknown-format`
+ */
 export function rewrapKey(input: {
   readonly wrappedKey: Uint8Array;
   readonly from: Kek;
@@ -129,8 +116,7 @@ export function rewrapKey(input: {
   const parsed = parseWrapped(wrappedKey);
   const dek = unwrapKey(from, binding, wrappedKey);
   if (parsed === undefined || dek === undefined) return undefined;
-  const dekId = parsed.header.subarray(parsed.header.length - DEK_ID_BYTES);
-  const keyHeader = header(KEY_MAGIC).u32(to.term).raw(dekId).finish();
+  const keyHeader = wrappedHeader(to.term, parsed.dekId);
   const plaintext = dek.export();
   try {
     const sealed = sealOnce({
@@ -143,43 +129,19 @@ export function rewrapKey(input: {
   }
 }
 
-/** What opens the value, each time into bytes of the caller's own; either is `undefined` when anything differs from what was sealed. */
+/** What opens the value, each time into bytes of the caller's own; either is `undefined` when anything differs from what was sealed. @throws `vault.unknown-format` */
 export function valueOpener(
   dek: KeyObject,
   binding: Uint8Array,
   sealedValue: Uint8Array,
 ): (() => Uint8Array | undefined) | undefined {
-  if (sealedValue.length < VALUE_OVERHEAD_BYTES || !startsRight(sealedValue, VALUE_MAGIC)) return undefined;
-  return openerOf({
-    key: dek,
-    label: LABELS.vaultValue,
-    header: sealedValue.subarray(0, VALUE_HEADER_BYTES),
-    associatedData: binding,
-    sealed: sealedValue.subarray(VALUE_HEADER_BYTES),
-  });
+  const parsed = parseValue(sealedValue);
+  if (parsed === undefined) return undefined;
+  const { header, sealed } = parsed;
+  return openerOf({ key: dek, label: LABELS.vaultValue, header, associatedData: binding, sealed });
 }
 
 /** What the next version of the path is bound to. */
 export function hashOf(sealedValue: Uint8Array): Uint8Array {
   return sha256(sealedValue);
-}
-
-function parseWrapped(
-  bytes: Uint8Array,
-): { term: number; header: Uint8Array; sealed: Uint8Array } | undefined {
-  if (bytes.length !== WRAPPED_HEADER_BYTES + SEALED_OVERHEAD_BYTES + DEK_BYTES) return undefined;
-  if (!startsRight(bytes, KEY_MAGIC)) return undefined;
-  return {
-    term: new ByteReader(bytes.subarray(MAGIC_BYTES + 2)).u32(),
-    header: bytes.subarray(0, WRAPPED_HEADER_BYTES),
-    sealed: bytes.subarray(WRAPPED_HEADER_BYTES),
-  };
-}
-
-function startsRight(bytes: Uint8Array, magic: Uint8Array): boolean {
-  return magic.every((byte, index) => bytes[index] === byte) && bytes[3] === FORMAT && bytes[4] === SUITE;
-}
-
-function header(magic: Uint8Array): ByteWriter {
-  return new ByteWriter().raw(magic).u8(FORMAT).u8(SUITE);
 }

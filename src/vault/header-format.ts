@@ -1,16 +1,17 @@
+import { basename } from "node:path";
 import {
   ByteReader,
   ByteWriter,
   copyOf,
   equalBytes,
   fromUtf8,
-  GatehouseError,
   hex,
   MalformedBytes,
   utf8,
 } from "../core/index.ts";
 import { SEALED_OVERHEAD_BYTES, sha256 } from "../crypto/index.ts";
 import { damaged } from "./damage.ts";
+import { unknownFormat } from "./unknown-format.ts";
 
 /**
  * The vault's header file: who it is, and its keyring once for every key that can open it.
@@ -113,7 +114,7 @@ export function parseHeader(path: string, file: Uint8Array): Header {
     throw damaged(path, 0, "its hash does not match");
   if (!equalBytes(file.subarray(0, 3), MAGIC)) throw damaged(path, 0, "it is not a vault's header");
   const format = file[3];
-  if (format !== 1 && format !== 2) throw unknownFormat(`the vault's header has format ${format}`);
+  if (format !== 1 && format !== 2) throw unknownFormat(`format ${String(format)} of ${basename(path)}`);
   const body = copyOf(file.subarray(0, bodyLength));
   const reader = new ByteReader(body.subarray(4));
   const [vaultId, createdAt] = [hex(reader.raw(ID_BYTES)), readCreated(path, reader)];
@@ -151,10 +152,4 @@ function readSlots(
   } catch {
     throw damaged(path, 4 + reader.offset, "a key slot is malformed");
   }
-}
-
-function unknownFormat(message: string): GatehouseError<"vault.unknown-format"> {
-  return new GatehouseError("vault.unknown-format", message, {
-    hint: "it was written by a newer gatehouse; upgrade this one",
-  });
 }

@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import type { Random } from "../core/index.ts";
 import {
   ByteReader,
@@ -22,6 +23,7 @@ import {
 import { damaged } from "./damage.ts";
 import type { JournalPosition, StorageKeys } from "./storage-keys.ts";
 import { decodeTransaction, type EncodedTransaction, type Transaction } from "./transaction.ts";
+import { checkFormat, unknownFormat } from "./unknown-format.ts";
 
 /**
  * A journal segment: a header, then groups, each one write. Nothing in it is ever rewritten.
@@ -117,7 +119,7 @@ export interface SegmentEnd {
 /**
  * Reads one segment from front to back: `visit` gets every transaction of a group once the group has verified.
  * @throws GatehouseError `vault.damaged` at the first thing that does not verify, or when the segment is not the
- * one expected, or does not follow `before` (when given).
+ * one expected, or does not follow `before` (when given); `vault.unknown-format`.
  */
 export function readSegment(input: {
   readonly keys: StorageKeys;
@@ -143,12 +145,11 @@ export function readSegment(input: {
 
 function readSegmentHeader(input: Parameters<typeof readSegment>[0]): JournalPosition {
   const { keys, path, bytes, before } = input;
+  checkFormat(path, bytes, { magic: MAGIC, known: FORMAT, verifies: (ours) => hasProof(keys, ours) });
   // Segments are put in place whole: one without its header is no torn write.
   if (bytes.length < SEGMENT_HEADER_BYTES) throw damaged(path, bytes.length, "its header ends early");
   const fields = bytes.subarray(0, SEGMENT_HEADER_BYTES - MAC_BYTES);
-  const mac = bytes.subarray(fields.length, SEGMENT_HEADER_BYTES);
-  if (!equalSecrets(mac, hmacSha256(keys.segment, fields)))
-    throw damaged(path, 0, "its header does not verify");
+  if (!hasProof(keys, bytes)) throw damaged(path, 0, "its header does not verify");
   const reader = new ByteReader(fields.subarray(MAGIC.length + 1 + 16));
   if (reader.u64() !== input.number) throw damaged(path, 0, "it is another segment than its name says");
   const start = { sequence: reader.u64(), auditedSequence: reader.u64(), chain: copyOf(reader.raw(32)) };
@@ -156,6 +157,11 @@ function readSegmentHeader(input: Parameters<typeof readSegment>[0]): JournalPos
     throw damaged(path, 0, "it does not follow what came before it");
   }
   return start;
+}
+
+function hasProof(keys: StorageKeys, bytes: Uint8Array): boolean {
+  const fields = bytes.subarray(0, SEGMENT_HEADER_BYTES - MAC_BYTES);
+  return equalSecrets(bytes.subarray(fields.length, SEGMENT_HEADER_BYTES), hmacSha256(keys.segment, fields));
 }
 
 type ReadGroup =
@@ -209,7 +215,8 @@ function parseTransactions(
     return transactions;
   } catch (cause) {
     if (!(cause instanceof MalformedBytes || cause instanceof TypeError)) throw cause;
-    throw damaged(path, offset, "a group holds something this version does not know");
+    // It has opened, so whoever wrote it had the keys and knew more.
+    throw unknownFormat(`what a group at offset ${offset} of ${basename(path)} holds`);
   }
 }
 

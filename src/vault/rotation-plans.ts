@@ -45,9 +45,16 @@ export function planReseal(parts: RotationParts, keys: readonly string[]): reado
   return keys.flatMap((key) => reseal(parts, key, hashes));
 }
 
-/** Of a version's record; `undefined` for one whose key was destroyed. */
+/**
+ * Of a version's record; `undefined` for one whose key was destroyed, and no other: a rotation drops the terms that none needs.
+ * @throws GatehouseError `vault.damaged`, `vault.unknown-format`
+ */
 export function termOfRecord(body: Uint8Array): number | undefined {
-  return termOf(StoredVersion.decode(body).wrappedKey);
+  const { wrappedKey } = StoredVersion.decode(body);
+  if (wrappedKey.length === 0) return undefined;
+  const term = termOf(wrappedKey);
+  if (term === undefined) throw recordDamaged();
+  return term;
 }
 
 export function pathOf(key: string): SecretPath {

@@ -12,6 +12,7 @@ import {
 import { LABELS, openOnce, SEALED_OVERHEAD_BYTES, sealOnce } from "../crypto/index.ts";
 import { damaged } from "./damage.ts";
 import type { JournalPosition, StorageKeys } from "./storage-keys.ts";
+import { checkFormat } from "./unknown-format.ts";
 
 /**
  * A snapshot: the database image as it stood where a journal segment begins.
@@ -61,7 +62,10 @@ export function sealSnapshot(input: {
   return concat(header, ...chunks);
 }
 
-/** @throws GatehouseError `vault.damaged` unless `bytes` is exactly the snapshot called `number` of this vault. */
+/**
+ * @throws GatehouseError `vault.damaged` unless `bytes` is exactly the snapshot called `number` of this vault;
+ * `vault.unknown-format`.
+ */
 export function openSnapshot(input: {
   readonly keys: StorageKeys;
   readonly path: string;
@@ -69,6 +73,11 @@ export function openSnapshot(input: {
   readonly bytes: Uint8Array;
 }): Snapshot {
   const { keys, path, bytes } = input;
+  checkFormat(path, bytes, {
+    magic: MAGIC,
+    known: FORMAT,
+    verifies: (ours) => opens({ ...input, bytes: ours }),
+  });
   if (bytes.length < HEADER_BYTES) throw damaged(path, bytes.length, "it ends early");
   const header = bytes.subarray(0, HEADER_BYTES);
   const { position, imageBytes } = parseHeader(input, header);
@@ -94,6 +103,15 @@ export function openSnapshot(input: {
     offset += sealed.length;
   }
   return { position, image };
+}
+
+function opens(input: Parameters<typeof openSnapshot>[0]): boolean {
+  try {
+    openSnapshot(input);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function encodeHeader(keys: StorageKeys, number: number, { position, image }: Snapshot): Uint8Array {
