@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { fromUtf8, utf8 } from "../../src/core/index.ts";
@@ -9,6 +10,8 @@ import { keyFileProvider, openVaultKeyring, parseSecretPath, Vault } from "../..
 import { ManualClock } from "../support/manual-clock.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 import { GOLDEN_PASSPHRASE, goldenRecoveryKey } from "./golden/keys.ts";
+import { MemoryDisk } from "./memory-disk.ts";
+import { givenKek } from "./store-world.ts";
 import { event, MemoryAudit, put, read } from "./support.ts";
 
 const GOLDEN = fileURLToPath(new URL("golden", import.meta.url));
@@ -47,6 +50,15 @@ class GoldenVault implements AsyncDisposable {
   async open(kek: KeyProvider = this.keyFile): Promise<Vault> {
     const { dir, random } = this;
     return await Vault.open({ dir, random, audit: this.#audit, kek, clock: new ManualClock(LATER_MS) });
+  }
+
+  /** Its files on a disk that knows what a power loss would leave. */
+  async onMemoryDisk(): Promise<MemoryDisk> {
+    const names = await readdir(this.dir);
+    const files = names.map(async (name) => {
+      return [join(this.dir, name), new Uint8Array(await readFile(join(this.dir, name)))] as const;
+    });
+    return MemoryDisk.of(new Map(await Promise.all(files)));
   }
 
   async format(): Promise<number | undefined> {
@@ -124,6 +136,54 @@ describe("a vault of format 1", () => {
       });
     },
   );
+});
+
+describe("the change of a header from format 1 to 2", () => {
+  const headerOn = (disk: MemoryDisk, { dir }: GoldenVault) =>
+    disk.contents.get(join(dir, "header")) ?? new Uint8Array();
+
+  async function expectOpens(disk: MemoryDisk, place: GoldenVault): Promise<void> {
+    const { dir, random, keyFile } = place;
+    const { keks } = await openVaultKeyring(dir, keyFile, { files: disk, random });
+    expect(keks.map(({ term }) => term)).toEqual([1]);
+  }
+
+  it("leaves one or the other whenever power is lost, and each opens with the old key", async () => {
+    await using place = await formatOne();
+    const disk = await place.onMemoryDisk();
+    const { dir, random, keyFile } = place;
+    const keyring = await openVaultKeyring(dir, keyFile, { files: disk, random });
+    const moments: MemoryDisk[] = [];
+    let isDone = false;
+    const adding = keyring.addSlot(givenKek, 5).finally(() => {
+      isDone = true;
+    });
+    while (!isDone) {
+      for (const unsynced of ["gone", "half", "there"] as const) moments.push(disk.afterPowerLoss(unsynced));
+      await setImmediate();
+    }
+    await adding;
+    for (const moment of moments) await expectOpens(moment, place);
+    const formats = moments.map((moment) => headerOn(moment, place)[3]);
+    expect(new Set(formats)).toEqual(new Set([1, 2]));
+    expect(headerOn(disk.afterPowerLoss("gone"), place)[3]).toBe(2);
+  });
+
+  it.each(["full", "failing"] as const)("that fails on a %s disk is not taken for done", async (fault) => {
+    await using place = await formatOne();
+    const disk = await place.onMemoryDisk();
+    const { dir, random, keyFile } = place;
+    const keyring = await openVaultKeyring(dir, keyFile, { files: disk, random });
+    disk.fault = fault;
+    await expect(keyring.addSlot(givenKek, 5)).rejects.toMatchObject({ code: "file.io" });
+    expect(keyring.slots).toHaveLength(1);
+    disk.fault = undefined;
+    for (const unsynced of ["gone", "half", "there"] as const) {
+      await expectOpens(disk.afterPowerLoss(unsynced), place);
+    }
+    await keyring.addTerm();
+    expect(headerOn(disk.afterPowerLoss("gone"), place)[3]).toBe(2);
+  });
 });
 
 describe("a vault of format 2", () => {
