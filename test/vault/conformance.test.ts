@@ -1,9 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { silentLogger, utf8 } from "../../src/core/index.ts";
-import { DEFAULT_CHECKPOINT_LIMITS } from "../../src/vault/checkpoint-schedule.ts";
 import {
   type LiveKeyring,
-  localCheckpointer,
   openVaultKeyring,
   parseSecretPath,
   RememberedReplies,
@@ -12,27 +10,12 @@ import {
   Settings,
 } from "../../src/vault/index.ts";
 import { Mutations } from "../../src/vault/mutations.ts";
-import { openStore } from "../../src/vault/open-store.ts";
-import { createVault, hasVault } from "../../src/vault/vault-folder.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 import { describeVaultStore } from "./conformance.ts";
 import { OneFileStore } from "./one-file-store.ts";
+import { openSqlStore } from "./sql-world.ts";
 import { DiskWorld, givenKek, type Opener } from "./store-world.ts";
 import { event } from "./support.ts";
-
-/** As every vault does it, with nothing above it. */
-const openSqlStore: Opener = async (dir, { files, audit, clock }) => {
-  const random = new SeededRandom(5);
-  if (!(await hasVault(files, dir))) {
-    await createVault({ files, dir, provider: givenKek, random, createdAt: clock.now() });
-  }
-  const keyring = await openVaultKeyring(dir, givenKek, { files, random });
-  const { store } = await openStore({
-    ...{ files, dir, keyring, random, clock, audit, logger: silentLogger },
-    ...{ checkpointer: localCheckpointer({ files, random }), limits: DEFAULT_CHECKPOINT_LIMITS },
-  });
-  return store;
-};
 
 const openOneFile: Opener = (dir, on) => OneFileStore.open(dir, on);
 
