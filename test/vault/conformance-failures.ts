@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isGatehouseError, utf8 } from "../../src/core/index.ts";
 import type { VaultStore } from "../../src/vault/index.ts";
@@ -82,6 +83,49 @@ export function describeFailures(name: string, make: () => StoreWorld): void {
         await addsPair(again, "after");
       },
     );
+  });
+
+  describe(`${name}: with some operations of the disk failing, then none`, () => {
+    it("keeps what it acknowledged, has nothing of what it refused, and the rest whole or not at all", async () => {
+      const run = fc.record({ after: fc.nat({ max: 40 }), count: fc.integer({ min: 1, max: 6 }) });
+      const fault = fc.constantFrom("full" as const, "failing" as const);
+      const mends = fc.nat({ max: 9 });
+      await fc.assert(
+        fc.asyncProperty(
+          run,
+          fault,
+          fc.constantFrom(...UNSYNCED),
+          mends,
+          async (faults, kind, unsynced, mended) => {
+            const world = make();
+            await using store = await world.open();
+            world.breakDisk(kind, faults);
+            const outcomes = new Map<string, unknown>();
+            for (let at = 0; at < 10; at += 1) {
+              if (at === mended) world.mendDisk();
+              const [one, two] = [`${at}-one`, `${at}-two`];
+              const checkpoint = at % 3 === 2 ? refusal(store.checkpoint()) : Promise.resolve();
+              const refused = await Promise.all([one, two].map((each) => refusal(addsPair(store, each))));
+              await checkpoint;
+              outcomes.set(one, refused[0]).set(two, refused[1]);
+            }
+            const shown = texts(store);
+            await using again = await world.afterPowerLoss(unsynced).open();
+            const kept = texts(again);
+            for (const [each, failure] of outcomes) {
+              const isKept = [`${each}/a`, `${each}/b`].map((key) => key in kept);
+              expect(isKept[0]).toBe(isKept[1]);
+              const isUnknown = isGatehouseError(failure, "rpc.outcome-unknown");
+              const isPossible = isUnknown || isKept[0] === (failure === undefined);
+              expect({ each, failure, isKept, isPossible }).toMatchObject({ isPossible: true });
+              expect(`${each}/a` in shown).toBe(failure === undefined);
+            }
+            await addsPair(again, "after");
+          },
+        ),
+        { numRuns: 150 },
+      );
+    });
   });
 
   describe(`${name}: with an audit log that fails`, () => {

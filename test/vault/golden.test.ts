@@ -174,10 +174,9 @@ describe("the change of a header from format 1 to 2", () => {
     const disk = await place.onMemoryDisk();
     const { dir, random, keyFile } = place;
     const keyring = await openVaultKeyring(dir, keyFile, { files: disk, random });
-    disk.fault = fault;
+    disk.break({ fault, after: 0, count: 1 });
     await expect(keyring.addSlot(givenKek, 5)).rejects.toMatchObject({ code: "file.io" });
     expect(keyring.slots).toHaveLength(1);
-    disk.fault = undefined;
     for (const unsynced of ["gone", "half", "there"] as const) {
       await expectOpens(disk.afterPowerLoss(unsynced), place);
     }

@@ -6,11 +6,19 @@ import type { AppendHandle, VaultFiles } from "../../src/vault/index.ts";
 /** What becomes of bytes that were written and not synced when power fails. */
 export type Unsynced = "gone" | "half" | "there";
 
-/** How writes fail. `full`: a part is written, then ENOSPC. `failing`: all is written, and the sync says EIO. */
+/** How writes fail. `full`: a part is written, then ENOSPC. `failing`: all is done, and what would make it sure says EIO. */
 export type Fault = "full" | "failing";
 
+/** Which operations fail: so many, after so many that do not. */
+export interface FaultRun {
+  readonly fault: Fault;
+  readonly after: number;
+  readonly count: number;
+}
+
 interface Kept {
-  readonly bytes: Uint8Array;
+  /** `undefined`: removed. */
+  readonly bytes: Uint8Array | undefined;
   /** What is on the disk for sure. */
   readonly synced: Uint8Array | undefined;
 }
@@ -18,7 +26,8 @@ interface Kept {
 /** A disk that knows what of it would survive a power loss. */
 export class MemoryDisk implements VaultFiles {
   readonly #files = new Map<string, Kept>();
-  fault: Fault | undefined;
+  #faults: FaultRun | undefined;
+  #operations = 0;
 
   /** Whole files, all of them durable. */
   static of(files: ReadonlyMap<string, Uint8Array>): MemoryDisk {
@@ -27,9 +36,18 @@ export class MemoryDisk implements VaultFiles {
     return disk;
   }
 
+  /** From now on; `undefined`: none does any more. */
+  break(faults: FaultRun | undefined): void {
+    this.#faults = faults;
+    this.#operations = 0;
+  }
+
   /** Files as whoever reads now finds them. */
   get contents(): ReadonlyMap<string, Uint8Array> {
-    return new Map([...this.#files].map(([path, { bytes }]) => [path, bytes.slice()]));
+    const there = [...this.#files].flatMap(([path, { bytes }]) =>
+      bytes === undefined ? [] : [[path, bytes.slice()] as const],
+    );
+    return new Map(there);
   }
 
   /** The disk after a power loss at this moment. */
@@ -43,77 +61,90 @@ export class MemoryDisk implements VaultFiles {
 
   async list(dir: string): Promise<readonly string[]> {
     await setImmediate();
-    return [...this.#files.keys()].filter((path) => dirname(path) === dir).map((path) => basename(path));
+    return [...this.contents.keys()].filter((path) => dirname(path) === dir).map((path) => basename(path));
   }
 
   async read(path: string): Promise<Uint8Array> {
     await setImmediate();
-    return this.#at(path).bytes.slice();
+    return this.#bytesAt(path).slice();
   }
 
   async create(path: string, bytes: Uint8Array): Promise<void> {
-    if (this.#files.has(path)) throw new GatehouseError("file.exists", `${basename(path)} exists already`);
+    if (this.contents.has(path)) throw new GatehouseError("file.exists", `${basename(path)} exists already`);
     await this.replace(path, bytes);
   }
 
   async replace(path: string, bytes: Uint8Array): Promise<void> {
     await setImmediate();
-    if (this.fault === "full") throw injected("ENOSPC");
+    const fault = this.#nextFault();
+    if (fault === "full") throw injected("ENOSPC");
     const fresh = bytes.slice();
     this.#files.set(path, { bytes: fresh, synced: this.#files.get(path)?.synced });
     await setImmediate();
-    if (this.fault === "failing") throw injected("EIO");
+    if (fault === "failing") throw injected("EIO");
     this.#files.set(path, { bytes: fresh, synced: fresh });
   }
 
   async remove(path: string): Promise<void> {
     await setImmediate();
-    if (this.fault === "failing") throw injected("EIO");
+    const fault = this.#nextFault();
+    this.#files.set(path, { bytes: undefined, synced: this.#files.get(path)?.synced });
+    await setImmediate();
+    if (fault === "failing") throw injected("EIO");
     this.#files.delete(path);
   }
 
   async openAppend(path: string): Promise<AppendHandle> {
     await setImmediate();
-    let size = this.#at(path).bytes.length;
+    let size = this.#bytesAt(path).length;
     return {
       get size() {
         return size;
       },
       append: async (bytes) => {
         await setImmediate();
-        const { bytes: before, synced } = this.#at(path);
-        const written = this.fault === "full" ? bytes.subarray(0, bytes.length / 2) : bytes;
+        const [before, synced] = [this.#bytesAt(path), this.#files.get(path)?.synced];
+        const fault = this.#nextFault();
+        const written = fault === "full" ? bytes.subarray(0, bytes.length / 2) : bytes;
         this.#files.set(path, { bytes: concat(before, written), synced });
-        if (this.fault === "full") throw injected("ENOSPC");
+        if (fault === "full") throw injected("ENOSPC");
         size += bytes.length;
       },
       truncate: async (sizeBytes) => {
         await setImmediate();
-        const { bytes, synced } = this.#at(path);
+        const [bytes, synced] = [this.#bytesAt(path), this.#files.get(path)?.synced];
         this.#files.set(path, { bytes: bytes.slice(0, sizeBytes), synced });
+        if (this.#nextFault() === "failing") throw injected("EIO");
         size = sizeBytes;
       },
       sync: async () => {
         await setImmediate();
-        if (this.fault === "failing") throw injected("EIO");
-        const { bytes } = this.#at(path);
+        if (this.#nextFault() === "failing") throw injected("EIO");
+        const bytes = this.#bytesAt(path);
         this.#files.set(path, { bytes, synced: bytes });
       },
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
   }
 
-  #at(path: string): Kept {
-    const kept = this.#files.get(path);
-    if (kept === undefined) throw new GatehouseError("file.not-found", `${basename(path)} is not there`);
-    return kept;
+  #nextFault(): Fault | undefined {
+    const { after, count, fault } = this.#faults ?? { after: 0, count: 0, fault: undefined };
+    const index = this.#operations;
+    this.#operations += 1;
+    return index >= after && index < after + count ? fault : undefined;
+  }
+
+  #bytesAt(path: string): Uint8Array {
+    const bytes = this.#files.get(path)?.bytes;
+    if (bytes === undefined) throw new GatehouseError("file.not-found", `${basename(path)} is not there`);
+    return bytes;
   }
 }
 
-/** What was appended survives up to any byte; a file that was replaced is the old one or the new one. */
+/** What was appended survives up to any byte; a file that was replaced or removed is there as before, or is not. */
 function survivingBytes({ bytes, synced }: Kept, unsynced: Unsynced): Uint8Array | undefined {
   if (unsynced === "there") return bytes;
-  if (unsynced === "gone" || synced === undefined) return synced;
+  if (unsynced === "gone" || synced === undefined || bytes === undefined) return synced;
   const isAppended = synced.every((byte, index) => bytes[index] === byte);
   return isAppended ? bytes.slice(0, synced.length + Math.floor((bytes.length - synced.length) / 2)) : synced;
 }

@@ -2,7 +2,7 @@ import { createSecretKey } from "node:crypto";
 import type { KekProvider, VaultStore } from "../../src/vault/index.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
-import { type Fault, MemoryDisk, type Unsynced } from "./memory-disk.ts";
+import { type Fault, type FaultRun, MemoryDisk, type Unsynced } from "./memory-disk.ts";
 import { MemoryAudit } from "./support.ts";
 
 /** An audit log that knows what of it is on disk. */
@@ -37,7 +37,7 @@ export interface StoreWorld {
   open(): Promise<VaultStore>;
   /** What would be left of all this if power failed at this moment; what is here goes on. */
   afterPowerLoss(unsynced: Unsynced): StoreWorld;
-  breakDisk(fault: Fault): void;
+  breakDisk(fault: Fault, run?: Omit<FaultRun, "fault">): void;
   /** The disk works again, and time has passed. */
   mendDisk(): void;
   /** What is on the disk of records. */
@@ -75,12 +75,12 @@ export class DiskWorld implements StoreWorld {
     return new DiskWorld(this.#opener, { disk, audit: this.audit.afterPowerLoss(unsynced) });
   }
 
-  breakDisk(fault: Fault): void {
-    this.disk.fault = fault;
+  breakDisk(fault: Fault, run = { after: 0, count: Number.POSITIVE_INFINITY }): void {
+    this.disk.break({ fault, ...run });
   }
 
   mendDisk(): void {
-    this.disk.fault = undefined;
+    this.disk.break(undefined);
     this.clock.advance(60_000);
   }
 
