@@ -5,14 +5,20 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { env } from "node:process";
 import { fileURLToPath } from "node:url";
-import { describe, expect, it } from "vitest";
+import { describe, expect, inject, it } from "vitest";
 import { judge } from "./wycheproof.ts";
 import { parseWycheproof, readWycheproof, type WycheproofVector } from "./wycheproof-files.ts";
 
+declare module "vitest" {
+  interface ProvidedContext {
+    /** Where Wycheproof's repository lies, by vitest.config.ts; empty: nowhere. */
+    readonly wycheproof: string;
+  }
+}
+
 const OURS = fileURLToPath(new URL("../vectors/wycheproof", import.meta.url));
-const THEIRS = env["GATEHOUSE_WYCHEPROOF"] ?? "";
+const THEIRS = inject("wycheproof");
 
 const failures = (vectors: readonly WycheproofVector[]): readonly string[] =>
   vectors.flatMap((vector) => {
