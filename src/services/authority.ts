@@ -1,5 +1,6 @@
 import { METHODS } from "../gen/index.ts";
 import type { Router } from "../rpc/index.ts";
+import { Once } from "./once.ts";
 import type { Peer } from "./peer.ts";
 
 export interface AuthorityGeneration {
@@ -38,12 +39,15 @@ export function authorityService(router: Router<Peer>, authority: AuthorityDesk)
     };
   };
   router.handle(METHODS.Authority.Show, record);
-  router.handle(METHODS.Authority.Rotate, async () => {
-    await authority.rotate();
+  const once = new Once();
+  router.handle(METHODS.Authority.Rotate, async (request, context) => {
+    await once.run(METHODS.Authority.Rotate, { context, request }, () => authority.rotate());
     return record();
   });
-  router.handle(METHODS.Authority.RenewServer, async ({ newKey }) => {
-    await authority.renewServer({ newKey });
+  router.handle(METHODS.Authority.RenewServer, async (request, context) => {
+    const { newKey } = request;
+    const renew = () => authority.renewServer({ newKey });
+    await once.run(METHODS.Authority.RenewServer, { context, request }, renew);
     return record();
   });
   router.handle(METHODS.Authority.RevocationList, async () => ({

@@ -34,7 +34,7 @@ export async function mutate<RequestFields, Result, ResponseFields, Response ext
           replay: {
             principal: peer.deviceId,
             requestId,
-            requestHash: hashOf(method, request),
+            requestHash: requestHashOf(method, request),
             reply: (result) => method.response.encode(reply(result)).finish(),
           },
         }),
@@ -47,8 +47,8 @@ export async function mutate<RequestFields, Result, ResponseFields, Response ext
   }
 }
 
-/** What is hashed is wiped: it may hold a secret. */
-function hashOf<Fields>(
+/** Tells a retry from another call under a used id. What is hashed is wiped: it may hold a secret. */
+export function requestHashOf<Fields>(
   method: Pick<MethodDefinition<"unary", Fields, unknown, unknown, unknown>, "path" | "request">,
   request: Fields,
 ): Uint8Array {

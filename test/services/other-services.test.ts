@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { equalBytes } from "../../src/core/index.ts";
+import { equalBytes, GatehouseError } from "../../src/core/index.ts";
 import { METHODS } from "../../src/gen/index.ts";
 import { settled } from "../support/memory-wire.ts";
 import { bytes, idOf, World } from "./support.ts";
@@ -291,5 +291,37 @@ describe("a request id", () => {
     expect((await read()).version).toBe(1);
     await world.call("owner", METHODS.Vault.Put, { path: "shared/a", value: bytes("2") });
     expect((await read()).version).toBe(2);
+  });
+});
+
+describe("Authority", () => {
+  const { Authority } = METHODS;
+  const requestId = new Uint8Array(16).fill(3);
+
+  it("rotates once for a request that comes again under its id, whether answered by then or not", async () => {
+    let rotations = 0;
+    await using own = await World.open(({ authority }) => ({
+      authority: {
+        ...authority,
+        rotate: async () => {
+          rotations += 1;
+          if (rotations > 1) throw new GatehouseError("ca.rotating", "generation 2 is being introduced");
+        },
+      },
+    }));
+    const rotate = () => own.call("owner", Authority.Rotate, {}, { requestId });
+    const answers = [...(await Promise.all([rotate(), rotate()])), await rotate()];
+    expect(answers.map(({ serverCertificateSerial }) => serverCertificateSerial)).toEqual(["0a", "0a", "0a"]);
+    expect(rotations).toBe(1);
+    const anew = own.call("owner", Authority.Rotate, {}, { requestId: new Uint8Array(16).fill(4) });
+    await expect(anew).rejects.toMatchObject({ code: "ca.rotating" });
+  });
+
+  it("refuses another request under a used id, which another device may use as well", async () => {
+    const renew = (name: string, newKey: boolean) =>
+      world.call(name, Authority.RenewServer, { newKey }, { requestId });
+    await renew("owner", false);
+    await expect(renew("owner", true)).rejects.toMatchObject({ code: "rpc.request-mismatch" });
+    expect(await renew("second", true)).toMatchObject({ serverCertificateSerial: "0a" });
   });
 });
