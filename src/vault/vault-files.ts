@@ -43,7 +43,11 @@ export const systemFiles: VaultFiles = {
     await ensurePrivateDir(dir);
     // The home's lock makes this process the only writer, so every leftover is a dead one's.
     await removeLeftovers(dir, ANY_AGE);
-    return await readdir(dir);
+    try {
+      return await readdir(dir);
+    } catch (cause) {
+      throw new GatehouseError("file.io", "the vault's folder cannot be read", { cause });
+    }
   },
   read: (path) => readSmallFile(path, FILE_BYTES_MAX),
   async create(path, bytes) {
