@@ -1,6 +1,6 @@
 /**
  * Long runs that print figures: `npm run torture -- garbage [SEED]`, `floods [SECONDS [KIND…]]`, `soak [SECONDS [SEED]]`,
- * `guessing [WINDOWS [SEED]]`, `calendar`, `kill [CYCLES [SEED]]`. A seed makes a run repeatable.
+ * `guessing [WINDOWS [SEED]]`, `calendar`, `kill [CYCLES [SEED]]`, `disk [PART [EVERY [SEED]]]`. A seed makes a run repeatable.
  */
 const SUITES: Readonly<Record<string, () => Promise<unknown>>> = {
   garbage: () => import("./garbage.ts"),
@@ -9,6 +9,7 @@ const SUITES: Readonly<Record<string, () => Promise<unknown>>> = {
   guessing: () => import("./guessing.ts"),
   calendar: () => import("./calendar.ts"),
   kill: () => import("./kill.ts"),
+  disk: () => import("./disk.ts"),
 };
 
 const [name = "garbage"] = process.argv.slice(2);
