@@ -63,8 +63,13 @@ interface Line {
 
 export async function hasStrace(): Promise<boolean> {
   const child = spawn("strace", ["--version"], { stdio: "ignore" });
-  const ended = once(child, "close").then(([code]: unknown[]) => code === 0);
-  return await Promise.race([ended, once(child, "error").then(() => false)]);
+  try {
+    const [code]: unknown[] = await once(child, "close");
+    return code === 0;
+  } catch {
+    // There is no such program.
+    return false;
+  }
 }
 
 export async function failCalls(
@@ -188,7 +193,7 @@ class Lives {
       const nth = (counts.get(name) ?? 0) + 1;
       counts.set(name, nth);
       const [, told = ""] = /^\d+ +(.*)$/.exec(line.replaceAll(this.#root, "")) ?? [];
-      return [{ name, nth, line: `${told}, the ${nth}th` }];
+      return [{ name, nth, line: `${told}, number ${nth}` }];
     });
   }
 
