@@ -1,15 +1,17 @@
 /**
  * A recorded load, and every disk that a power loss could have left at every moment of it: each is opened, compared with what
  * was acknowledged by then, written to and opened again. Some of them are recorded while they recover, and the same is done
- * to that recording: power fails once more.
+ * to that recording: power fails once more. A seed asks for the same changes and tears at the same places; which changes share a
+ * write is up to the machine.
  */
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { isGatehouseError } from "../../src/core/index.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 import { type Note, type Opened, problemsOf } from "./disk-model.ts";
 import { type Recording, record } from "./disk-recorder.ts";
 import { type Disk, disksAfter, type LeftDisk, sureAt } from "./disk-states.ts";
+import { type Tree, writeTree } from "./disk-tree.ts";
 import { givenKey, Ledger, makeFolders, openTortured } from "./disk-vault.ts";
 
 export interface ReplayOptions {
@@ -179,21 +181,14 @@ class Replay {
     return await record<Note>(place.root, new Map(), async (note) => {
       const ledger = new Ledger(note);
       await using opened = await openTortured(place.root, { journalTransactions: JOURNAL_TRANSACTIONS });
-      const random = new SeededRandom(this.#options.seed + 1);
-      const writers = Array.from({ length: WRITERS }, (_, writer) =>
-        this.#write(opened, ledger, { writer, random }),
-      );
-      await Promise.all(writers);
+      await Promise.all(Array.from({ length: WRITERS }, (_, writer) => this.#write(opened, ledger, writer)));
       await opened.vault.keys.addSlot(givenKey, 0);
-      await this.#write(opened, ledger, { writer: WRITERS, random });
+      await this.#write(opened, ledger, WRITERS);
     });
   }
 
-  async #write(
-    opened: Opened,
-    ledger: Ledger,
-    { writer, random }: { readonly writer: number; readonly random: SeededRandom },
-  ): Promise<void> {
+  async #write(opened: Opened, ledger: Ledger, writer: number): Promise<void> {
+    const random = new SeededRandom(this.#options.seed + 1 + writer);
     for (let step = 0; step < this.#options.steps; step += 1) {
       const path = `writer/${writer}/${step % PATHS}`;
       const chance = random.next();
@@ -204,7 +199,7 @@ class Replay {
 
   async #recordRecovery(disk: Disk, notes: readonly Note[]): Promise<Recording<Note>> {
     await using place = await Place.of(this.#options.scratch, disk);
-    const base = new Map([...disk].map(([path, { bytes }]) => [path, bytes]));
+    const base = bytesOf(disk);
     return await record<Note>(place.root, base, async (note) => {
       const ledger = new Ledger(note, lastIdOf(notes));
       await using opened = await openTortured(place.root);
@@ -226,16 +221,17 @@ class Place implements AsyncDisposable {
   static async of(scratch: string, disk: Disk): Promise<Place> {
     const root = await mkdtemp(join(scratch, "disk-"));
     await makeFolders(root);
-    for (const [path, { bytes }] of disk) {
-      await mkdir(dirname(join(root, path)), { recursive: true });
-      await writeFile(join(root, path), bytes, { mode: 0o600 });
-    }
+    await writeTree(root, bytesOf(disk));
     return new Place(root);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await rm(this.root, { recursive: true, force: true });
   }
+}
+
+function bytesOf(disk: Disk): Tree {
+  return new Map([...disk].map(([path, { bytes }]) => [path, bytes]));
 }
 
 function notesIn(entries: Recording<Note>["entries"]): readonly Note[] {
