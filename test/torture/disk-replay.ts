@@ -262,20 +262,25 @@ async function reportProblems(root: string, disk: Disk, { vault }: Opened): Prom
 /** Files that held what was destroyed, and are back although the destruction had been acknowledged. */
 function goneBy({ base, entries }: Recording<Note>, length: number, disk: Disk): readonly string[] {
   const names = new Map([...base.keys()].map((path, file) => [path, file]));
+  const alive = new Set<string>();
   const held = new Map<number, readonly number[]>();
   const gone = new Set<number>();
   for (const entry of entries.slice(0, length)) {
     if (entry.kind === "name") names.set(entry.path, entry.file);
     else if (entry.kind === "no-name") names.delete(entry.path);
-    else if (entry.kind !== "note") continue;
-    else if (entry.note.kind === "asked" && entry.note.step.what === "destroy") {
+    if (entry.kind !== "note") continue;
+    const { note } = entry;
+    if (note.kind === "answered") {
+      for (const file of note.outcome === "done" ? (held.get(note.id) ?? []) : []) gone.add(file);
+    } else if (note.step.what === "put") {
+      alive.add(note.step.path);
+    } else if (note.step.what === "destroy" && alive.delete(note.step.path)) {
+      // Of a path that was destroyed before, nothing is left to go.
       const stored = [...names].filter(([path]) => /journal-|snapshot-/.test(path));
       held.set(
-        entry.note.id,
+        note.id,
         stored.map(([, file]) => file),
       );
-    } else if (entry.note.kind === "answered" && entry.note.outcome === "done") {
-      for (const file of held.get(entry.note.id) ?? []) gone.add(file);
     }
   }
   return [...disk].flatMap(([path, { file }]) =>
