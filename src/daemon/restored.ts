@@ -131,14 +131,21 @@ function markPath({ keyDir, identity }: EpochParts): string {
 
 /** One that does not read counts as none: a mark that is missing holds devices, so nothing is gained by breaking it. */
 async function readMark(path: string): Promise<Mark | undefined> {
+  const bytes = await readSmallFile(path).catch((failure: unknown) => {
+    if (isGatehouseError(failure, "file.not-found")) return undefined;
+    throw failure;
+  });
+  return bytes === undefined ? undefined : parseMark(bytes);
+}
+
+function parseMark(bytes: Uint8Array): Mark | undefined {
   try {
-    const fields: unknown = JSON.parse(fromUtf8(await readSmallFile(path)));
+    const fields: unknown = JSON.parse(fromUtf8(bytes));
     if (typeof fields !== "object" || fields === null) return undefined;
     const { epoch, folder } = fields as Readonly<Record<string, unknown>>;
     return typeof epoch === "number" && typeof folder === "string" ? { epoch, folder } : undefined;
-  } catch (failure) {
-    if (failure instanceof SyntaxError || isGatehouseError(failure, "file.not-found")) return undefined;
-    throw failure;
+  } catch {
+    return undefined;
   }
 }
 

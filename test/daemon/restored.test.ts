@@ -118,6 +118,17 @@ describe("a gatehouse", () => {
     expect([await ping("phone"), await ping("lamp")]).toEqual(["device.held", "device.held"]);
   });
 
+  it.each([
+    ["is not UTF-8", Buffer.of(0xfb, 0x22)],
+    ["is no JSON", Buffer.from("{")],
+    ["says something else", Buffer.from("[1]")],
+  ])("whose mark %s starts, and holds as if it had none", async (_, bytes) => {
+    await stop();
+    await writeFile(join(homes.dir, "keys", `${daemon.ready.deviceId}.mark`), bytes);
+    await start();
+    expect(await states()).toEqual(["hall active", "phone held", "lamp held"]);
+  });
+
   it("that was held once is not held again by a restart, and a second restore counts anew", async () => {
     await stop();
     copy(homes.home("hall"), backup());
