@@ -1,12 +1,16 @@
 /** `npm run bench -- [SUITE] [--json] [--quick] [--only NAME,NAME]`: tables, or one JSON document, on standard output. */
 import { parseArgs } from "node:util";
 import { LinkUnavailable } from "./link/emulated-link.ts";
+import { STORE_NAMES } from "./peers/secret-store.ts";
 import { renderCallsReport, runCalls } from "./suites/calls.ts";
 import { FULL_PLAN, QUICK_PLAN, runLossy } from "./suites/lossy.ts";
 import { WIRES } from "./suites/lossy-figures.ts";
 import { renderLossy } from "./suites/lossy-report.ts";
 import { QUICK_TRANSPORT_PLAN, renderTransport, runTransport, TRANSPORT_PLAN } from "./suites/transport.ts";
+import { QUICK_VAULT_PLAN, runVault, VAULT_PLAN } from "./suites/vault.ts";
+import { renderVault } from "./suites/vault-report.ts";
 import { thisMachine } from "./support/machine.ts";
+import { PeerMissing } from "./support/peer-modules.ts";
 import { table } from "./support/table.ts";
 import { type ContenderName, OPERATIONS } from "./support/targets.ts";
 
@@ -15,21 +19,31 @@ interface Outcome {
   readonly text: string;
 }
 
+const CONTENDERS = Object.keys(OPERATIONS) as readonly ContenderName[];
+
 /** `--quick` is a suite's own short form, where it has one. */
-const SUITES: Readonly<Record<string, (names: readonly ContenderName[]) => Promise<Outcome>>> = {
-  calls: async (names) => {
+const SUITES: Readonly<Record<string, () => Promise<Outcome>>> = {
+  calls: async () => {
+    const names = chosen(CONTENDERS);
     const report = await runCalls(names, progress);
     return { report, text: renderCallsReport(report) };
   },
-  transport: async (names) => {
+  transport: async () => {
+    const names = chosen(CONTENDERS);
     const plan = values.quick ? QUICK_TRANSPORT_PLAN : TRANSPORT_PLAN;
     const report = await runTransport(names, plan, progress);
     return { report, text: renderTransport(report) };
   },
-  lossy: async (names) => {
+  lossy: async () => {
+    const names = chosen(CONTENDERS);
     const wires = WIRES.filter((wire) => names.includes(wire));
     const report = await runLossy(wires, values.quick ? QUICK_PLAN : FULL_PLAN, progress);
     return { report, text: renderLossy(report) };
+  },
+  vault: async () => {
+    const plan = values.quick ? QUICK_VAULT_PLAN : VAULT_PLAN;
+    const report = await runVault(chosen(STORE_NAMES), plan, progress);
+    return { report, text: renderVault(report) };
   },
 };
 
@@ -49,7 +63,7 @@ if (suite === undefined)
 
 const machine = thisMachine();
 try {
-  const { report, text } = await suite(contenders(values.only));
+  const { report, text } = await suite();
   if (values.json) {
     process.stdout.write(`${JSON.stringify({ machine, ...report })}\n`);
   } else {
@@ -57,7 +71,7 @@ try {
     process.stdout.write(`${table(facts)}\n\n${text}\n`);
   }
 } catch (failure) {
-  if (!(failure instanceof LinkUnavailable)) throw failure;
+  if (!(failure instanceof LinkUnavailable || failure instanceof PeerMissing)) throw failure;
   progress(failure.message);
   process.exitCode = 2;
 }
@@ -66,9 +80,9 @@ function progress(line: string): void {
   process.stderr.write(`bench: ${line}\n`);
 }
 
-function contenders(only: string | undefined): readonly ContenderName[] {
-  const known = Object.keys(OPERATIONS) as ContenderName[];
-  const wanted = only?.split(",") ?? known;
+/** Those of a suite's contenders that `--only` names; all of them without it. */
+function chosen<Name extends string>(known: readonly Name[]): readonly Name[] {
+  const wanted = values.only?.split(",") ?? known;
   const stranger = wanted.find((wantedName) => !known.some((contender) => contender === wantedName));
   if (stranger !== undefined)
     throw new RangeError(`no contender ${stranger}; there are: ${known.join(", ")}`);
