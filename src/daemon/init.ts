@@ -2,14 +2,17 @@ import type { AuditLog } from "../audit/index.ts";
 import { DeviceCa } from "../ca/index.ts";
 import { createTlsRequest } from "../certs/index.ts";
 import { GatehouseError, Resources } from "../core/index.ts";
+import { sha256 } from "../crypto/index.ts";
 import { ensurePrivateDir, type HomeLayout, homeLayout, lockHome } from "../files/index.ts";
 import type { DeviceIdentity } from "../identity/index.ts";
 import type { KeyProvider } from "../keystore/index.ts";
 import type { Vault } from "../vault/index.ts";
 import { type BootRecord, readBootRecord, writeBootRecord } from "./boot-record.ts";
 import { caKeyCodec } from "./ca-key-codec.ts";
+import { keepDoorRecord } from "./door-record.ts";
 import { enrollment } from "./enrollment.ts";
 import { openServingIdentity } from "./home-identity.ts";
+import { writeOwnerCertificate } from "./owner-files.ts";
 import { makeRecoverable } from "./recovery.ts";
 import { type Effects, openStorage } from "./storage.ts";
 
@@ -22,6 +25,8 @@ export interface InitOptions extends Effects {
   readonly kek?: KeyProvider | undefined;
   /** What people call this gatehouse; 1 to 64 bytes. */
   readonly name: string;
+  /** How long the first certificates are good; default `LIMITS.certificateLifetimeMs`. */
+  readonly leafLifetimeMs?: number | undefined;
   /** Public half of the recovery key, 32 bytes; there is none when left out. */
   readonly recipient?: Uint8Array | undefined;
 }
@@ -52,19 +57,24 @@ export async function initHome(options: InitOptions): Promise<InitSummary> {
   return { name: options.name, deviceId: identity.id, fingerprint: identity.fingerprint };
 }
 
-/** The caller holds the home's lock. */
+/** Leaves all that a sealed start needs, too. The caller holds the home's lock. */
 export async function makeGatehouse(
   layout: HomeLayout,
   identity: DeviceIdentity,
   options: InitOptions,
 ): Promise<BootRecord> {
-  const { name, clock, random } = options;
+  const { name, clock, random, leafLifetimeMs } = options;
   await using resources = new Resources();
   const { vault, audit } = await openStorage(layout, { ...options, mode: "create" }, options, resources);
   await makeRecoverable({ layout, identity, vault }, options);
   const codec = caKeyCodec(vault);
-  const ca = await DeviceCa.openOrCreate(layout.caDir, { gatehouseId: identity.id, random, clock, codec });
-  await enrollOwner({ identity, ca, vault, audit }, options);
+  const gatehouseId = identity.id;
+  const ca = await DeviceCa.openOrCreate(layout.caDir, {
+    ...{ gatehouseId, random, clock, codec, leafLifetimeMs },
+  });
+  const owner = await enrollOwner({ identity, ca, vault, audit }, options);
+  await writeOwnerCertificate(layout, { gatehouseName: name, ...owner });
+  await keepFirstDoorRecord(layout, identity, ca);
   const [caCertificate = new Uint8Array(0)] = ca.certificatesDer;
   const record: BootRecord = { name, ownerId: identity.id, caCertificate, revocationEpoch: 0 };
   await writeBootRecord(layout.bootFile, identity, record);
@@ -75,10 +85,23 @@ export async function makeGatehouse(
 async function enrollOwner(
   parts: { identity: DeviceIdentity; ca: DeviceCa; vault: Vault; audit: AuditLog },
   { name, clock }: InitOptions,
-): Promise<void> {
+) {
   const enroll = enrollment({ ...parts, clock });
   const certificateRequest = await createTlsRequest(parts.identity);
   const identityKey = parts.identity.publicKey;
   const self = { kind: "cli", platform: "", role: "owner", name, replaces: undefined };
-  await enroll({ ...self, certificateRequest, identityKey });
+  const { certificate, caCertificates } = await enroll({ ...self, certificateRequest, identityKey });
+  return { certificate, caCertificates };
+}
+
+/** A vault that only people open may never be open at the start of a daemon. */
+async function keepFirstDoorRecord(
+  { doorFile }: HomeLayout,
+  identity: DeviceIdentity,
+  ca: DeviceCa,
+): Promise<void> {
+  const { spki } = identity.tls;
+  const { der: serverCertificate } = await ca.issueServer(spki);
+  const caCertificates = ca.certificatesDer;
+  await keepDoorRecord(doorFile, identity, { serverCertificate, caCertificates, ownerKeys: [sha256(spki)] });
 }

@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { connect, joinGatehouse, METHODS } from "../../src/client/index.ts";
 import { GatehouseError, Resources, silentLogger, systemClock, systemRandom } from "../../src/core/index.ts";
-import { Daemon, type DaemonOptions } from "../../src/daemon/index.ts";
+import { Daemon, type DaemonOptions, initHome } from "../../src/daemon/index.ts";
 import { openStorage } from "../../src/daemon/storage.ts";
 import { homeLayout } from "../../src/files/index.ts";
+import { passphraseProvider } from "../../src/keystore/index.ts";
 
 const { Health, Seal, Vault } = METHODS;
 const effects = { clock: systemClock, random: systemRandom, logger: silentLogger };
@@ -174,7 +175,30 @@ describe("a sealed gatehouse", () => {
 });
 
 describe("starting sealed", () => {
-  it("needs a door that was open once, and what it shows must be whole", async () => {
+  it("works right after init: its owner is let in, unseals it, and keeps secrets there", async () => {
+    const ask = () => Promise.resolve(new Uint8Array(PASSPHRASE));
+    const kek = passphraseProvider({ random: systemRandom, ask });
+    await initHome({ home, keyDir, name: "kitchen", kek, ...effects });
+    await using daemon = await Daemon.start({
+      ...{ home, keyDir, version: "0.0.0", pid: 1, start: "sealed", ...effects },
+      listen: [{ host: "127.0.0.1", port: 0 }],
+    });
+    expect(daemon.ready.state).toBe("sealed");
+    {
+      await using owner = await connect({ home });
+      expect(await owner.call(Health.Status, {})).toMatchObject({
+        state: "sealed",
+        keyKinds: ["passphrase"],
+      });
+    }
+    expect(await code(unseal(new TextEncoder().encode("incorrect horse")))).toBe("vault.wrong-key");
+    expect(await unseal(PASSPHRASE.slice())).toBe("serving");
+    await using owner = await connect({ home });
+    await owner.call(Vault.Put, { path: "shared/a", value: new TextEncoder().encode("1") });
+    expect(Buffer.from((await owner.call(Vault.Get, { path: "shared/a" })).value).toString()).toBe("1");
+  });
+
+  it("needs what init left or the last open door, and that must be whole", async () => {
     const daemon = await start();
     await daemon[Symbol.asyncDispose]();
     const path = homeLayout(home).doorFile;
