@@ -4,6 +4,7 @@ import type { Router } from "../rpc/index.ts";
 import type { KeySlot, Mutation, RotationKind, RotationProgress } from "../vault/index.ts";
 import type { Guard } from "./guard.ts";
 import { mutate } from "./mutate.ts";
+import { Once } from "./once.ts";
 import type { Peer } from "./peer.ts";
 
 /** The vault's keys, for people. */
@@ -29,7 +30,10 @@ export function keysService(router: Router<Peer>, { guard, keys }: { guard: Guar
     });
   });
   router.handle(METHODS.Keys.Watch, (_request, { signal }) => keys.watch(signal));
-  router.handle(METHODS.Keys.Abort, async () => ({ isAborted: await keys.abort() }));
+  const once = new Once<boolean>();
+  router.handle(METHODS.Keys.Abort, async (request, context) => ({
+    isAborted: await once.run(METHODS.Keys.Abort, { context, request }, () => keys.abort()),
+  }));
 }
 
 function kindIn(text: string): RotationKind {

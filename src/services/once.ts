@@ -6,24 +6,24 @@ import type { Peer } from "./peer.ts";
 /** People make such calls by hand: more are not under way, or being repeated, at a time. */
 const REMEMBERED_MAX = 64;
 
-interface Remembered {
+interface Remembered<Answer> {
   readonly requestHash: Uint8Array;
-  readonly answer: Promise<void>;
+  readonly answer: Promise<Answer>;
 }
 
 /**
  * What is changed outside of the vault is done once as well: a request that comes again under its id, its answer lost on the
  * way, gets the same answer, or waits for it. In memory: after a restart it is done anew, or refused for what was done.
  */
-export class Once {
-  readonly #remembered = new Map<string, Remembered>();
+export class Once<Answer = void> {
+  readonly #remembered = new Map<string, Remembered<Answer>>();
 
   /** @throws rpc.request-mismatch when another request had this id; what `change` throws */
   run<RequestFields>(
     method: Parameters<typeof requestHashOf<RequestFields>>[0],
     { context, request }: { readonly context: CallContext<Peer>; readonly request: RequestFields },
-    change: () => Promise<void>,
-  ): Promise<void> {
+    change: () => Promise<Answer>,
+  ): Promise<Answer> {
     const { requestId, peer } = context;
     if (requestId === undefined) return change();
     const key = `${peer.deviceId}/${hex(requestId)}`;
@@ -40,7 +40,7 @@ export class Once {
     return before.answer;
   }
 
-  #keep(key: string, remembered: Remembered): void {
+  #keep(key: string, remembered: Remembered<Answer>): void {
     this.#remembered.set(key, remembered);
     for (const oldest of this.#remembered.keys()) {
       if (this.#remembered.size <= REMEMBERED_MAX) break;

@@ -33,6 +33,25 @@ describe("Keys", () => {
     expect(await world.call("owner", Keys.Abort, {})).toMatchObject({ isAborted: false });
   });
 
+  it("ends a rotation once for a request that comes again under its id, and says so both times", async () => {
+    let running = 1;
+    world = await World.open(({ keys }) => ({
+      keys: {
+        ...keys,
+        abort: () => {
+          running -= 1;
+          return Promise.resolve(running === 0);
+        },
+      },
+    }));
+    const abort = (first: number) =>
+      world.call("owner", Keys.Abort, {}, { requestId: new Uint8Array(16).fill(first) });
+    const answers = [...(await Promise.all([abort(1), abort(1)])), await abort(1)];
+    expect(answers.map(({ isAborted }) => isAborted)).toEqual([true, true, true]);
+    expect(await abort(2)).toMatchObject({ isAborted: false });
+    expect(running).toBe(-1);
+  });
+
   it("refuses a rotation of something else", async () => {
     world = await World.open();
     await expect(world.call("owner", Keys.Rotate, { kind: "root" })).rejects.toMatchObject({
