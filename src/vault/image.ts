@@ -15,6 +15,8 @@ const SCHEMA = `CREATE TABLE record (
 const PRAGMAS = [
   "PRAGMA journal_mode = MEMORY",
   "PRAGMA synchronous = OFF",
+  // Nobody else can open it: without this every statement asks the file system for another's lock and journal.
+  "PRAGMA locking_mode = EXCLUSIVE",
   // What was deleted is not carried on in free pages.
   "PRAGMA secure_delete = ON",
 ];
