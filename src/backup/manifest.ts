@@ -4,10 +4,13 @@ import { fromUtf8, GatehouseError } from "../core/index.ts";
 export const ENTRIES = {
   readme: "README.txt",
   secrets: (part: number) => `secrets/${String(part).padStart(5, "0")}.jsonl`,
+  isSecrets: (name: string) => /^secrets\/\d{5,}\.jsonl$/.test(name),
   home: (path: string) => `home/${path}`,
   homePrefix: "home/",
   restoreKey: "restore.key",
   manifest: "manifest.json",
+  /** The gatehouse's identity key over the manifest's bytes. */
+  signature: "manifest.sig",
 } as const;
 
 export const MANIFEST_FORMAT = 1;

@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import { equalBytes, utf8 } from "../core/index.ts";
 import { decryptWith } from "./age.ts";
-import { type ArchiveEntry, readArchive } from "./archive.ts";
 import {
   damagedBackup,
   ENTRIES,
@@ -10,9 +9,13 @@ import {
   type ManifestEntry,
   parseManifest,
 } from "./manifest.ts";
+import { digestLines } from "./secret-lines.ts";
+import { type ArchiveEntry, notOurs, readArchive } from "./untar.ts";
+import { VersionDigest } from "./version-digest.ts";
 
 /** Of `restore.key`. */
 const KEY_BYTES_MAX = 1_024;
+const SIGNATURE_BYTES = 64;
 
 export interface BackupReader {
   /** A file of the home, its path below it; nothing it holds may be believed before `readBackup` settles. */
@@ -21,6 +24,11 @@ export interface BackupReader {
 
 export interface ReadBackup {
   readonly manifest: Manifest;
+  /** What `signature` is over, which the caller checks: the age format does not tell who wrote a file. */
+  readonly manifestBytes: Uint8Array;
+  readonly signature: Uint8Array;
+  /** Of the versions in `secrets/`. */
+  readonly versionsDigest: Uint8Array;
   /** The text of the recovery key that opens the home's files; the caller's to wipe. */
   readonly restoreKey: Uint8Array;
 }
@@ -35,29 +43,34 @@ export async function readBackup(
   reader: BackupReader,
 ): Promise<ReadBackup> {
   const seen: ManifestEntry[] = [];
-  let [restoreKey, last]: [Uint8Array | undefined, Uint8Array | undefined] = [undefined, undefined];
-  let versions = 0;
+  const digest = new VersionDigest();
+  let [restoreKey, manifestBytes, signature] = [new Uint8Array(), new Uint8Array(), new Uint8Array()];
   for await (const entry of readArchive(decryptWith(identity, bytes))) {
-    if (last !== undefined) throw damagedBackup("its end");
+    if (signature.length > 0) throw damagedBackup("its end");
     const { name } = entry;
-    if (name === ENTRIES.manifest) {
-      last = await whole(entry, MANIFEST_BYTES_MAX);
-      continue;
+    if (manifestBytes.length > 0) {
+      if (name !== ENTRIES.signature || entry.sizeBytes !== SIGNATURE_BYTES) throw damagedBackup("its end");
+      signature = await whole(entry, SIGNATURE_BYTES);
+    } else if (name === ENTRIES.manifest) {
+      if (entry.sizeBytes === 0) throw damagedBackup("its manifest");
+      manifestBytes = await whole(entry, MANIFEST_BYTES_MAX);
+    } else {
+      const hash = createHash("sha256");
+      const hashed = { ...entry, bytes: hashing(entry.bytes, hash) };
+      if (name === ENTRIES.restoreKey) restoreKey = await whole(hashed, KEY_BYTES_MAX);
+      else if (name.startsWith(ENTRIES.homePrefix))
+        await reader.file(name.substring(ENTRIES.homePrefix.length), hashed.bytes);
+      else if (ENTRIES.isSecrets(name)) await digestLines(hashed.bytes, digest);
+      else if (name === ENTRIES.readme) await drain(hashed.bytes);
+      else throw notOurs();
+      seen.push({ name, sizeBytes: entry.sizeBytes, sha256: hash.digest("hex") });
     }
-    const hash = createHash("sha256");
-    const hashed: ArchiveEntry = { ...entry, bytes: hashing(entry.bytes, hash) };
-    if (name === ENTRIES.restoreKey) restoreKey = await whole(hashed, KEY_BYTES_MAX);
-    else if (name.startsWith(ENTRIES.homePrefix))
-      await reader.file(name.substring(ENTRIES.homePrefix.length), hashing(entry.bytes, hash));
-    else if (name.startsWith("secrets/")) versions += await countLines(hashed.bytes);
-    else await drain(hashed.bytes);
-    seen.push({ name, sizeBytes: entry.sizeBytes, sha256: hash.digest("hex") });
   }
-  if (last === undefined || restoreKey === undefined) throw damagedBackup("its end");
-  const manifest = parseManifest(last);
-  if (!isSame(manifest.entries, seen) || manifest.versions !== versions)
+  if (signature.length === 0 || restoreKey.length === 0) throw damagedBackup("its end");
+  const manifest = parseManifest(manifestBytes);
+  if (!isSame(manifest.entries, seen) || manifest.versions !== digest.count)
     throw damagedBackup("its list of files");
-  return { manifest, restoreKey };
+  return { manifest, manifestBytes, signature, restoreKey, versionsDigest: digest.finish() };
 }
 
 function isSame(expected: readonly ManifestEntry[], seen: readonly ManifestEntry[]): boolean {
@@ -89,14 +102,4 @@ async function whole({ name, sizeBytes, bytes }: ArchiveEntry, sizeBytesMax: num
 
 async function drain(bytes: ArchiveEntry["bytes"]): Promise<void> {
   for await (const _chunk of bytes);
-}
-
-async function countLines(bytes: ArchiveEntry["bytes"]): Promise<number> {
-  let [lines, last] = [0, 0x0a];
-  for await (const chunk of bytes) {
-    for (let at = chunk.indexOf(0x0a); at !== -1; at = chunk.indexOf(0x0a, at + 1)) lines += 1;
-    last = chunk.at(-1) ?? last;
-  }
-  if (last !== 0x0a) throw damagedBackup("a line of its secrets");
-  return lines;
 }

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { utf8 } from "../core/index.ts";
 import { encryptTo } from "./age.ts";
-import { type ArchiveEntry, writeArchive } from "./archive.ts";
+import { writeArchive } from "./archive.ts";
 import { ENTRIES, MANIFEST_FORMAT, type Manifest, type ManifestEntry } from "./manifest.ts";
+import type { ArchiveEntry } from "./untar.ts";
 
 export interface BackupContents {
   readonly manifest: Omit<Manifest, "format" | "versions" | "entries">;
@@ -12,6 +13,8 @@ export interface BackupContents {
   readonly versions: Iterable<Uint8Array>;
   /** The text of the recovery key that opens `homeFiles`. */
   readonly restoreKey: Uint8Array;
+  /** The gatehouse's statement that the manifest is its own: 64 bytes, in the last entry. */
+  sign(manifest: Uint8Array): Uint8Array;
 }
 
 /** Of one part of `secrets/`, in memory while it is made. */
@@ -43,7 +46,9 @@ async function* entriesOf(contents: BackupContents): AsyncGenerator<ArchiveEntry
   const manifest: Manifest = {
     ...{ format: MANIFEST_FORMAT, ...contents.manifest, versions: count.versions, entries: known },
   };
-  yield inMemory(ENTRIES.manifest, utf8(`${JSON.stringify(manifest, undefined, 2)}\n`));
+  const bytes = utf8(`${JSON.stringify(manifest, undefined, 2)}\n`);
+  yield inMemory(ENTRIES.manifest, bytes);
+  yield inMemory(ENTRIES.signature, contents.sign(bytes));
 }
 
 /** Wipes the lines it was given and each part once the next one is asked for. */
@@ -99,6 +104,7 @@ secrets/*.jsonl   one line of JSON for each version of each secret: path, versio
 home/             the gatehouse's home, sealed, as it stood at that moment.
 restore.key       a recovery key (an age identity) that opens home/.
 manifest.json     sizes and SHA-256 of all the entries before it. Without it the backup is not whole.
+manifest.sig      the gatehouse's identity key (Ed25519) over manifest.json.
 
 To have the gatehouse itself back:
 

@@ -38,7 +38,23 @@ const SPEC_OF_KIND: ReadonlyMap<string, string> = new Map([
   ["passphrase", "passphrase"],
   ["keyring", "keyring"],
   ["systemd", "systemd"],
+  ["recovery", "recovery"],
 ]);
+
+/** Best first: what needs nobody, what somebody can type, and what the vault does not remember enough of. */
+const KINDS_IN_ORDER: readonly string[] = ["key-file", "keyring", "systemd", "passphrase", "recovery"];
+const KINDS_THAT_NEED_NOBODY: readonly string[] = KINDS_IN_ORDER.slice(0, 3);
+const TYPED_KINDS: readonly string[] = KINDS_IN_ORDER.slice(3);
+
+/** Whether somebody could open such a vault by what they know. */
+export function isTypeable(kinds: readonly string[]): boolean {
+  return kinds.some((kind) => TYPED_KINDS.includes(kind));
+}
+
+/** Whether such a vault may open with nobody there. */
+export function needsNobody(kinds: readonly string[]): boolean {
+  return kinds.some((kind) => KINDS_THAT_NEED_NOBODY.includes(kind));
+}
 
 /**
  * As `--kek` says, or as the vault itself remembers.
@@ -48,7 +64,10 @@ const SPEC_OF_KIND: ReadonlyMap<string, string> = new Map([
  * throws what `keyProviderFor` and `Passphrase` say.
  */
 export function vaultKey(context: Context, options: KeyOptions, kinds: readonly string[] = []): VaultKey {
-  const [kind = "key-file"] = kinds;
+  const [first = "key-file"] = kinds;
+  // Who gives a passphrase means one of the keys that take it.
+  const order = options.kekPassphraseFile !== undefined && isTypeable(kinds) ? TYPED_KINDS : KINDS_IN_ORDER;
+  const kind = order.find((known) => kinds.includes(known)) ?? first;
   return keyOf(context, options.kek ?? SPEC_OF_KIND.get(kind) ?? unnamed(kind), options);
 }
 

@@ -69,6 +69,7 @@ export const ERROR_CODES = {
   "file.damaged": { status: "data-loss", exit: EXIT.integrity },
   "file.io": { status: "unavailable", exit: EXIT.unexpected },
 
+  "backup.other-gatehouse": { status: "failed-precondition", exit: EXIT.integrity },
   "backup.damaged": { status: "data-loss", exit: EXIT.integrity },
   "backup.running": { status: "failed-precondition", exit: EXIT.conflict, retryable: true },
   "backup.unknown-format": { status: "failed-precondition", exit: EXIT.integrity },

@@ -71,6 +71,9 @@ export const LABELS = {
   /** The hash that ties a client's session ticket to the gatehouse and the certificates it was got with. */
   ticketBinding: "gatehouse/v1/client/ticket-binding",
 
+  /** Gatehouse's identity key over the manifest of a backup. */
+  backupManifest: "gatehouse/v1/backup/manifest",
+
   /** The boot record's integrity. */
   bootRecord: "gatehouse/v1/boot/record",
 } as const;

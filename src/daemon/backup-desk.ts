@@ -4,6 +4,7 @@ import { open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type ArchiveEntry, checkRecipients, writeBackup } from "../backup/index.ts";
 import { GatehouseError, isGatehouseError, utf8 } from "../core/index.ts";
+import { LABELS } from "../crypto/index.ts";
 import { type HomeLayout, readSmallFile } from "../files/index.ts";
 import type { DeviceIdentity } from "../identity/index.ts";
 import { generateRecoveryKey, recoveryRecipient } from "../keystore/index.ts";
@@ -78,6 +79,7 @@ async function* makeBackup(
       ]),
       versions: linesOf(capture.versions()),
       restoreKey: text.use((bytes) => new Uint8Array(bytes)),
+      sign: (manifest) => identity.sign(LABELS.backupManifest, manifest),
     },
     recipients,
   );

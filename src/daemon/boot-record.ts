@@ -38,7 +38,7 @@ export interface BootRecord {
 /** The record at `path`; undefined when the home was never initialized. @throws boot.damaged */
 export async function readBootRecord(
   path: string,
-  identity: DeviceIdentity,
+  identity: Pick<DeviceIdentity, "publicKey">,
 ): Promise<BootRecord | undefined> {
   let file: Uint8Array;
   try {
@@ -68,7 +68,7 @@ export async function writeBootRecord(
   await writeAtomic(path, new ByteWriter().raw(MAGIC).prefixed(document).raw(signature).finish());
 }
 
-function verified(file: Uint8Array, identity: DeviceIdentity): Uint8Array {
+function verified(file: Uint8Array, identity: Pick<DeviceIdentity, "publicKey">): Uint8Array {
   const reader = new ByteReader(file);
   if (!equalBytes(reader.raw(MAGIC.length), MAGIC)) throw new RangeError("not a boot record");
   const document = reader.prefixed(LIMITS.smallFileBytes);

@@ -8,7 +8,12 @@ import {
 } from "../core/index.ts";
 import type { HomeLayout } from "../files/index.ts";
 import type { DeviceIdentity } from "../identity/index.ts";
-import { type KeyProvider, keyFileProvider, passphraseProvider } from "../keystore/index.ts";
+import {
+  type KeyProvider,
+  keyFileProvider,
+  passphraseProvider,
+  recoveryProvider,
+} from "../keystore/index.ts";
 import {
   dialable,
   formatAddress,
@@ -16,7 +21,7 @@ import {
   QuicServer,
   type SocketAddress,
 } from "../quic/index.ts";
-import type { Peer } from "../services/index.ts";
+import type { Peer, UnsealKey } from "../services/index.ts";
 import { vaultKeyKinds } from "../vault/index.ts";
 import { type BootRecord, readBootRecord } from "./boot-record.ts";
 import { type DoorRecord, readDoorRecord } from "./door-record.ts";
@@ -154,7 +159,7 @@ export class FrontDoor implements AsyncDisposable {
         spotlight: () => this.spotlight,
         facts: { version, quic, reason, keyKinds },
       },
-      unseal: (passphrase, caller) => this.#inTurn(() => this.#unseal(passphrase, caller)),
+      unseal: (key, caller) => this.#inTurn(() => this.#unseal(key, caller)),
     });
   }
 
@@ -184,14 +189,14 @@ export class FrontDoor implements AsyncDisposable {
     this.#parts.logger.error("not-sealed", { error: failure instanceof Error ? failure.message : "unknown" });
   }
 
-  async #unseal(passphrase: Uint8Array, { deviceId }: Peer): Promise<{ readonly state: string }> {
+  async #unseal(key: UnsealKey, { deviceId }: Peer): Promise<{ readonly state: string }> {
     const sealed = this.#side;
     if (!(sealed instanceof SealedSide) || this.#isClosed) {
       throw new GatehouseError("rpc.draining", "the gatehouse is opening or closing");
     }
-    const open = await this.#attempt(passphrase);
+    const open = await this.#attempt(key);
     try {
-      await this.#record(open, deviceId);
+      await this.#record(open, { principal: deviceId, isRecovery: key.recoveryKey.length > 0 });
     } catch (failure) {
       await open[Symbol.asyncDispose]();
       throw failure;
@@ -206,11 +211,11 @@ export class FrontDoor implements AsyncDisposable {
   }
 
   /** Only what somebody typed can be guessed at. */
-  async #attempt(passphrase: Uint8Array): Promise<OpenSide> {
-    const isGuess = passphrase.length > 0;
+  async #attempt(key: UnsealKey): Promise<OpenSide> {
+    const isGuess = key.passphrase.length > 0 || key.recoveryKey.length > 0;
     if (isGuess) this.#attempts.check();
     try {
-      return await this.#openSide(await this.#provider(passphrase));
+      return await this.#openSide(await this.#provider(key));
     } catch (failure) {
       const isWrong = isGatehouseError(failure, "vault.wrong-key");
       if (isWrong && isGuess) this.#attempts.failed();
@@ -222,7 +227,10 @@ export class FrontDoor implements AsyncDisposable {
   }
 
   /** What was tried on the sealed door could not be written down before. */
-  async #record({ storage }: OpenSide, principal: string): Promise<void> {
+  async #record(
+    { storage }: OpenSide,
+    { principal, isRecovery }: { readonly principal: string; readonly isRecovery: boolean },
+  ): Promise<void> {
     const resource = `gatehouse:${this.#parts.identity.id}`;
     const event = { principal, principalRole: "owner", action: "vault:unseal", resource } as const;
     const { wrong } = this.#attempts;
@@ -234,13 +242,15 @@ export class FrontDoor implements AsyncDisposable {
       };
       await storage.audit.append({ ...event, outcome: "failed", code: "vault.wrong-key", detail });
     }
-    await storage.audit.append({ ...event, outcome: "done" });
+    const done = { ...event, outcome: "done" } as const;
+    await storage.audit.append(isRecovery ? { ...done, detail: { key: "recovery" } } : done);
   }
 
   /** What the daemon can ask by itself needs no more than the call. @throws vault.key-missing */
-  async #provider(passphrase: Uint8Array): Promise<KeyProvider> {
+  async #provider({ passphrase, recoveryKey }: UnsealKey): Promise<KeyProvider> {
     const { layout, keyDir, random, kek } = this.#parts;
     const kinds = await vaultKeyKinds(layout.vaultDir);
+    if (recoveryKey.length > 0) return recoveryProvider({ ask: async () => unmovedCopyOf(recoveryKey) });
     if (passphrase.length > 0 && kinds.includes("passphrase")) {
       return passphraseProvider({ random, ask: async () => unmovedCopyOf(passphrase) });
     }
@@ -250,7 +260,7 @@ export class FrontDoor implements AsyncDisposable {
       "vault.key-missing",
       `the vault is opened by a key of the kind ${kinds.join(" or ")}`,
       {
-        hint: "type the passphrase, or start the gatehouse with --kek",
+        hint: "type the passphrase, give the recovery key with --recovery, or start the gatehouse with --kek",
       },
     );
   }

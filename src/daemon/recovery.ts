@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { type Clock, GatehouseError, hex, isGatehouseError, type Random } from "../core/index.ts";
 import { ensurePrivateDir, type HomeLayout, removeFile } from "../files/index.ts";
-import { DeviceIdentity } from "../identity/index.ts";
+import { DeviceIdentity, type IdentityFacts } from "../identity/index.ts";
 import {
   type KeyProvider,
   keyFileProvider,
@@ -74,7 +74,7 @@ export async function restoreIdentity(
 export async function openIdentityCopy(
   { identityDir, vaultDir }: HomeLayout,
   recovery: KeyProvider,
-): Promise<{ readonly id: string }> {
+): Promise<IdentityFacts> {
   return await eachCopy(vaultDir, async (name) => await DeviceIdentity.peek(identityDir, name, recovery));
 }
 

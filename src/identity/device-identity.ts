@@ -31,6 +31,13 @@ export interface AgreementIdentity {
   agree(publicKey: Uint8Array): Uint8Array | undefined;
 }
 
+/** What everybody may know of an identity. */
+export interface IdentityFacts {
+  readonly id: DeviceId;
+  /** Raw Ed25519 public key, 32 bytes. */
+  readonly publicKey: Uint8Array;
+}
+
 export interface OpenIdentityOptions {
   /** Gives the key that the identity file is sealed under; a file that lies open is sealed with it. */
   readonly keys?: KeyProvider | undefined;
@@ -126,8 +133,9 @@ export class DeviceIdentity {
   }
 
   /** Whose copy `name` in `dir` is, which `from` opens; changes nothing. @throws as `restore` */
-  static async peek(dir: string, name: string, from: KeyProvider): Promise<{ readonly id: DeviceId }> {
-    return { id: deviceIdOf(await copyOwner(dir, name, from)) };
+  static async peek(dir: string, name: string, from: KeyProvider): Promise<IdentityFacts> {
+    const publicKey = await copyOwner(dir, name, from);
+    return { id: deviceIdOf(publicKey), publicKey };
   }
 
   /** The newest TLS key. Certificates may still be for an older one: see `tlsFor`. */

@@ -14,5 +14,10 @@ export {
   parseDeviceId,
   shortDeviceId,
 } from "./device-id.ts";
-export { type AgreementIdentity, DeviceIdentity, type OpenIdentityOptions } from "./device-identity.ts";
+export {
+  type AgreementIdentity,
+  DeviceIdentity,
+  type IdentityFacts,
+  type OpenIdentityOptions,
+} from "./device-identity.ts";
 export type { TlsIdentity } from "./tls-identity.ts";

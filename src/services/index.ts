@@ -12,4 +12,4 @@ export type {
   WaitingJoiner,
 } from "./pairing.ts";
 export type { Peer } from "./peer.ts";
-export { createSealedRouter, type SealDesk, type SealedParts } from "./seal.ts";
+export { createSealedRouter, type SealDesk, type SealedParts, type UnsealKey } from "./seal.ts";

@@ -21,10 +21,17 @@ export function sealService(router: Router<Peer>, desk: SealDesk): void {
     });
     return {};
   });
-  router.handle(METHODS.Seal.Unseal, ({ passphrase }) => {
-    passphrase.fill(0);
+  router.handle(METHODS.Seal.Unseal, (key) => {
+    wipe(key);
     return { state: desk.state().kind };
   });
+}
+
+/** What somebody typed; both empty where the daemon can ask for the key by itself. */
+export interface UnsealKey {
+  readonly passphrase: Uint8Array;
+  /** As text, as it was shown. */
+  readonly recoveryKey: Uint8Array;
 }
 
 export interface SealedParts {
@@ -32,10 +39,10 @@ export interface SealedParts {
   readonly logger: Logger;
   readonly facts: SealedFacts;
   /**
-   * Opens the vault and what stands behind it; answers the new state. The passphrase is lent, and wiped after.
+   * Opens the vault and what stands behind it; answers the new state. The key is lent, and wiped after.
    * @throws vault.wrong-key, vault.key-missing, vault.unseal-limited, and others of opening
    */
-  readonly unseal: (passphrase: Uint8Array, caller: Peer) => Promise<{ readonly state: string }>;
+  readonly unseal: (key: UnsealKey, caller: Peer) => Promise<{ readonly state: string }>;
 }
 
 /** Answers three methods; of all others it says that the vault is sealed. Whoever gets here has been pinned: no policy is asked. */
@@ -43,14 +50,19 @@ export function createSealedRouter({ clock, logger, facts, unseal }: SealedParts
   const router = new Router<Peer>({ clock, log: logger, unknownMethod: sealed });
   pingService(router);
   sealedHealthService(router, facts, clock);
-  router.handle(METHODS.Seal.Unseal, async ({ passphrase }, { peer }) => {
+  router.handle(METHODS.Seal.Unseal, async (key, { peer }) => {
     try {
-      return await unseal(passphrase, peer);
+      return await unseal(key, peer);
     } finally {
-      passphrase.fill(0);
+      wipe(key);
     }
   });
   return router;
+}
+
+function wipe({ passphrase, recoveryKey }: UnsealKey): void {
+  passphrase.fill(0);
+  recoveryKey.fill(0);
 }
 
 function sealed(): GatehouseError<"vault.sealed"> {

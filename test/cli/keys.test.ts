@@ -1,4 +1,4 @@
-import { chmod, mkdir, readdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Install } from "../support/gatehouse-process.ts";
@@ -48,6 +48,23 @@ describe("--kek", () => {
     const short = ["init", "--kek", "passphrase", "--kek-passphrase-file", "-"];
     expect(await install.outcome(short, "horse\n")).toEqual({ exit: 2, code: "usage.bad-argument" });
     expect(await install.outcome(["serve"])).toMatchObject({ exit: 3 });
+  });
+
+  it("of several needs nobody while one of them does, and waits for the other when that is gone", async () => {
+    const keyDir = join(install.root, "config", "gatehouse", "keys");
+    await install.json(["init", "--name", "hall", "--kek", "passphrase", ...passphrase]);
+    const before = await readdir(keyDir);
+    await install.json(["vault", "key", "add", "--new-kek", "keyfile", ...passphrase]);
+    const [added = ""] = (await readdir(keyDir)).filter((name) => !before.includes(name));
+    {
+      await using open = await install.serve();
+      expect(await open.event("ready")).toMatchObject({ state: "open" });
+    }
+    await rm(join(keyDir, added));
+    await using waiting = await install.serve();
+    expect(await waiting.event("ready")).toMatchObject({ state: "sealed" });
+    expect(await install.outcome(["unseal"])).toMatchObject({ exit: 2 });
+    expect(await install.json(["unseal", ...passphrase])).toEqual({ state: "serving", wasSealed: true });
   });
 
   it("keyfile:PATH keeps the key there, and needs to be told where again", async () => {

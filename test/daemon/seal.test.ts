@@ -7,7 +7,7 @@ import { GatehouseError, Resources, silentLogger, systemClock, systemRandom } fr
 import { Daemon, type DaemonOptions, initHome } from "../../src/daemon/index.ts";
 import { openStorage } from "../../src/daemon/storage.ts";
 import { homeLayout } from "../../src/files/index.ts";
-import { passphraseProvider } from "../../src/keystore/index.ts";
+import { generateRecoveryKey, passphraseProvider } from "../../src/keystore/index.ts";
 
 const { Health, Seal, Vault } = METHODS;
 const effects = { clock: systemClock, random: systemRandom, logger: silentLogger };
@@ -196,6 +196,26 @@ describe("starting sealed", () => {
     await using owner = await connect({ home });
     await owner.call(Vault.Put, { path: "shared/a", value: new TextEncoder().encode("1") });
     expect(Buffer.from((await owner.call(Vault.Get, { path: "shared/a" })).value).toString()).toBe("1");
+  });
+
+  it("ends with the recovery key as well, which is counted and written down", async () => {
+    const right = generateRecoveryKey(systemRandom);
+    const wrong = generateRecoveryKey(systemRandom);
+    const giving = async ({ text }: typeof right): Promise<string> => {
+      await using owner = await connect({ home });
+      const recoveryKey = text.use((bytes) => new Uint8Array(bytes));
+      return (await owner.call(Seal.Unseal, { recoveryKey })).state;
+    };
+    await initHome({ home, keyDir, name: "kitchen", recipient: right.recipient, ...effects });
+    const daemon = await start({ start: "sealed" });
+    for (let guess = 0; guess < 5; guess += 1) expect(await code(giving(wrong))).toBe("vault.wrong-key");
+    expect(await code(giving(right))).toBe("vault.unseal-limited");
+    await daemon[Symbol.asyncDispose]();
+    const again = await start({ start: "sealed" });
+    expect(await code(giving(wrong))).toBe("vault.wrong-key");
+    expect(await giving(right)).toBe("serving");
+    await again[Symbol.asyncDispose]();
+    expect(await audited()).toEqual(["vault:unseal failed vault.wrong-key", "vault:unseal done"]);
   });
 
   it("needs what init left or the last open door, and that must be whole", async () => {

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { GatehouseError, isGatehouseError } from "../../core/index.ts";
 import type { Commands, Context } from "../context.ts";
+import { isTypeable, needsNobody } from "../keys.ts";
 import { Passphrase } from "../passphrase.ts";
 import { type RemoteOption, type Session, withRemoteOption, withSession } from "../session.ts";
 
@@ -25,13 +26,15 @@ export function addSeal({ program, bind }: Commands): void {
     .description("give a sealed gatehouse its vault's key again")
     .option(
       "--kek-passphrase-file <file>",
-      "read the passphrase from a file's first line; - is standard input",
-    );
+      "read the passphrase, or the recovery key, from a file's first line; - is standard input",
+    )
+    .option("--recovery", "give the recovery key instead");
   bind(withRemoteOption(unseal), runUnseal);
 }
 
 interface UnsealOptions extends RemoteOption {
   readonly kekPassphraseFile?: string;
+  readonly recovery?: boolean;
 }
 
 async function runUnseal(
@@ -48,26 +51,62 @@ async function runUnseal(
   context.output.result({ state: now, wasSealed }, () => (wasSealed ? "open" : "it was open already"));
 }
 
-/** The passphrase, where it takes one, is on its way for as long as the call lasts, and no longer. */
+/** What was typed, where something must be, is on its way for as long as the call lasts, and no longer. */
 async function unsealWith(
   context: Context,
   options: UnsealOptions,
   keyKinds: readonly string[],
 ): Promise<void> {
-  const { kekPassphraseFile: file } = options;
-  const isTyped = keyKinds.length > 0 && keyKinds.every((kind) => kind === "passphrase");
-  const typed = file !== undefined || isTyped ? await askPassphrase(context, file) : new Uint8Array();
+  if (options.recovery !== true && options.kekPassphraseFile === undefined && needsNobody(keyKinds)) {
+    const isOpen = await openedByItself(context, options, keyKinds);
+    if (isOpen) return;
+  }
+  const typed = isTypeable(keyKinds) ? await askKey(context, options, keyKinds) : new Uint8Array();
+  const isRecovery = isRecoveryKey(options, keyKinds);
   try {
-    await withSession(context, options, ({ client, methods, options: call }) =>
-      client.call(methods.Seal.Unseal, { passphrase: typed }, call),
-    );
+    await giveKey(context, options, isRecovery ? { recoveryKey: typed } : { passphrase: typed });
   } finally {
     typed.fill(0);
   }
 }
 
-async function askPassphrase(context: Context, file: string | undefined): Promise<Uint8Array> {
-  using passphrase = new Passphrase(context, file);
+/** Answers false where the key that needs nobody is gone, and somebody may know another. */
+async function openedByItself(
+  context: Context,
+  options: UnsealOptions,
+  keyKinds: readonly string[],
+): Promise<boolean> {
+  try {
+    await giveKey(context, options, {});
+    return true;
+  } catch (failure) {
+    if (isGatehouseError(failure, "vault.key-missing") && isTypeable(keyKinds)) return false;
+    throw failure;
+  }
+}
+
+async function giveKey(
+  context: Context,
+  options: UnsealOptions,
+  key: { readonly passphrase?: Uint8Array; readonly recoveryKey?: Uint8Array },
+): Promise<void> {
+  await withSession(context, options, ({ client, methods, options: call }) =>
+    client.call(methods.Seal.Unseal, key, call),
+  );
+}
+
+/** Where a recovery key is all that somebody can type, it is what is asked for. */
+function isRecoveryKey({ recovery }: UnsealOptions, keyKinds: readonly string[]): boolean {
+  return recovery === true || (keyKinds.includes("recovery") && !keyKinds.includes("passphrase"));
+}
+
+async function askKey(
+  context: Context,
+  options: UnsealOptions,
+  keyKinds: readonly string[],
+): Promise<Uint8Array> {
+  const what = isRecoveryKey(options, keyKinds) ? "recovery key" : "passphrase";
+  using passphrase = new Passphrase(context, options.kekPassphraseFile, what);
   const answer = await passphrase.ask({ purpose: "open", id: "" });
   if (answer instanceof Uint8Array) return answer;
   return answer.use((bytes) => new Uint8Array(bytes));

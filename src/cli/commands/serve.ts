@@ -15,7 +15,7 @@ import type { Commands, Context, GlobalOptions } from "../context.ts";
 import { canAsk } from "../input.ts";
 import type { Io, Parent } from "../io.ts";
 import { asJoiner } from "../joiner.ts";
-import { type KeyOptions, vaultKey, withKeyOptions } from "../keys.ts";
+import { isTypeable, type KeyOptions, needsNobody, vaultKey, withKeyOptions } from "../keys.ts";
 import { packageVersion } from "../package-version.ts";
 import { type PairingEvent, watchPairing } from "../pairing-watch.ts";
 import {
@@ -84,23 +84,21 @@ async function serve(context: Context, options: ServeOptions): Promise<undefined
   using key = vaultKey(context, options, kinds);
   const isNew = options.init === true && !isAgain && kinds.length === 0;
   using recovery = isNew ? recoveryOfNew(context, options) : undefined;
-  await using daemon = await daemonClass.start({
-    ...{
-      home,
-      keyDir,
-      listen: config.listen,
-      leafLifetimeMs: config.certificateLifetimeMs,
-      kek: key.provider,
-      version: packageVersion(),
-      pid: io.pid,
-    },
-    ...(options.init === true && !isAgain ? { init: { name, recipient: recovery?.recipient } } : {}),
-    ...{ clock: systemClock, random: systemRandom, logger },
-    leafLifetimeMs: config.certificateLifetimeMs,
-    kek: key.provider,
-    start: startsSealed(context, options, kinds) ? "sealed" : "open",
-    watchdog: parent === undefined ? {} : { parentPid: parent.pid },
-  });
+  const begin = (start: "open" | "sealed") =>
+    daemonClass.start({
+      ...{ home, keyDir, listen: config.listen, leafLifetimeMs: config.certificateLifetimeMs },
+      ...{ kek: key.provider, version: packageVersion(), pid: io.pid, start },
+      ...(options.init === true && !isAgain ? { init: { name, recipient: recovery?.recipient } } : {}),
+      ...{ clock: systemClock, random: systemRandom, logger },
+      watchdog: parent === undefined ? {} : { parentPid: parent.pid },
+    });
+  await using daemon = await (startsSealed(context, options, kinds)
+    ? begin("sealed")
+    : begin("open").catch((failure: unknown) => {
+        if (!waitsForKey(options, kinds, failure)) throw failure;
+        logger.warn("key-missing", { kinds: kinds.join(" ") });
+        return begin("sealed");
+      }));
   // The vault is open: nobody needs the passphrase any more.
   key[Symbol.dispose]();
   recovery?.show(context);
@@ -131,9 +129,17 @@ function recoveryOfNew(context: Context, options: ServeOptions): RecoveryChoice 
 /** Where nobody is there who could be asked for the passphrase, somebody will bring it later. */
 function startsSealed(context: Context, options: ServeOptions, kinds: readonly string[]): boolean {
   if (options.sealed === true) return true;
-  const isTyped = kinds.length > 0 && kinds.every((kind) => kind === "passphrase");
-  const isOwnChoice = options.kek !== undefined || options.kekPassphraseFile !== undefined;
-  return isTyped && !isOwnChoice && !canAsk(context);
+  return isTypeable(kinds) && !needsNobody(kinds) && !isOwnChoice(options) && !canAsk(context);
+}
+
+/** The key that needs nobody is gone, and somebody may know another. */
+function waitsForKey(options: ServeOptions, kinds: readonly string[], failure: unknown): boolean {
+  const isTyped = kinds.includes("passphrase") && !isOwnChoice(options);
+  return isTyped && isGatehouseError(failure, "vault.key-missing");
+}
+
+function isOwnChoice({ kek, kekPassphraseFile }: ServeOptions): boolean {
+  return kek !== undefined || kekPassphraseFile !== undefined;
 }
 
 /** @throws GatehouseError `usage.bad-argument` when nobody who supervises started this process. */
