@@ -44,7 +44,8 @@ export async function readBackup(
 ): Promise<ReadBackup> {
   const seen: ManifestEntry[] = [];
   const digest = new VersionDigest();
-  let [restoreKey, manifestBytes, signature] = [new Uint8Array(), new Uint8Array(), new Uint8Array()];
+  const none: Uint8Array = new Uint8Array();
+  let [restoreKey, manifestBytes, signature] = [none, none, none];
   for await (const entry of readArchive(decryptWith(identity, bytes))) {
     if (signature.length > 0) throw damagedBackup("its end");
     const { name } = entry;

@@ -9,7 +9,7 @@
  * | 24 | mode, owner, group: not looked at |
  * | 12 | size, 11 octal digits and a blank or zero |
  * | 12 | time: not looked at |
- * | 8 | sum of the header's bytes with this field as blanks: 6 octal digits, zero, blank |
+ * | 8 | sum of the header's bytes with this field as blanks: 6 octal digits, and zero and blank in either order |
  * | 1 | `0`, a file |
  * | 100 | link's name: zeros |
  * | 8 | `ustar`, zero, `00` |
@@ -71,9 +71,10 @@ export function notOurs(): GatehouseError<"backup.damaged"> {
 }
 
 function parseHeader(block: Uint8Array): { readonly name: string; readonly sizeBytes: number } {
-  const field = (start: number, end: number): string => Buffer.from(block.subarray(start, end)).toString("latin1");
+  const field = (start: number, end: number): string =>
+    Buffer.from(block.subarray(start, end)).toString("latin1");
   const [, size = ""] = /^([0-7]{11})[ \0]$/.exec(field(124, 136)) ?? [];
-  const [, sum = ""] = /^([0-7]{6})\0 $/.exec(field(148, 156)) ?? [];
+  const [, sum = ""] = /^([0-7]{6})(?:\0 | \0)$/.exec(field(148, 156)) ?? [];
   const isFile = field(156, 157) === "0" && field(257, 265) === "ustar\u000000";
   const hasNothingElse = isZero(block.subarray(157, 257)) && isZero(block.subarray(345));
   const [, name = ""] = /^([^\0]+)\0*$/.exec(field(0, NAME_MAX)) ?? [];

@@ -2,10 +2,12 @@
 import { open, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { GatehouseError, LIMITS, silentLogger, systemClock, systemRandom } from "../../core/index.ts";
+import type { BackupInput } from "../../daemon/index.ts";
 import type { Commands, Context } from "../context.ts";
 import { askHidden, canAsk, readTextFile } from "../input.ts";
 import { keyAt } from "../keys.ts";
 import { type RemoteOption, type Session, withRemoteOption, withSession } from "../session.ts";
+import { printable } from "../style.ts";
 import { facts } from "../table.ts";
 import { byteSize, plural } from "../words.ts";
 
@@ -25,11 +27,13 @@ export function addBackup({ program, bind }: Commands): void {
     "--identity-file <file>",
     "the recovery key, or another age identity it was made for",
   ] as const;
+  const gatehouse = ["--gatehouse <device-id>", "refuse the backup of any other gatehouse"] as const;
   bind(
     backup
       .command("verify <file>")
       .description("prove that a gatehouse could be made of a backup: every byte and every record")
-      .option(...identity),
+      .option(...identity)
+      .option(...gatehouse),
     verify,
   );
   bind(
@@ -37,6 +41,7 @@ export function addBackup({ program, bind }: Commands): void {
       .command("restore <file>")
       .description("make a new home, --home DIR, from a backup")
       .option(...identity)
+      .option(...gatehouse)
       .option("--new-kek <place>", "where the vault's new key is kept, as for init; keyfile by default")
       .option("--new-kek-passphrase-file <file>", "read the new passphrase from a file's first line"),
     restore,
@@ -55,6 +60,7 @@ async function createBackup(
 ): Promise<undefined> {
   const { output } = context;
   if (file === "-") {
+    refuseTerminal(context);
     const write = (bytes: Uint8Array): Promise<void> => {
       output.bytes(bytes);
       return Promise.resolve();
@@ -87,6 +93,14 @@ async function createBackup(
       `Try it with: ${context.commandLine(`backup verify ${file}`)}`,
     ].join("\n\n"),
   );
+}
+
+/** Nobody wants a sealed file on a screen. */
+function refuseTerminal({ io }: Context): void {
+  if (io.stdout.isTTY !== true) return;
+  throw new GatehouseError("usage.bad-argument", "standard output is a terminal", {
+    hint: "send it to a program or a file: gatehouse backup create - | ssh HOST 'cat > hall.age'",
+  });
 }
 
 async function receive(
@@ -131,19 +145,21 @@ class PartialFile implements AsyncDisposable {
   static async begin(path: string): Promise<PartialFile> {
     const suffix = Buffer.from(systemRandom.bytes(6)).toString("hex");
     const temporary = join(dirname(path), `.${basename(path)}.${suffix}.tmp`);
-    return new PartialFile(path, temporary, await open(temporary, "wx", 0o600));
+    return new PartialFile(path, temporary, await kept(path, () => open(temporary, "wx", 0o600)));
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    await this.#handle.writeFile(bytes);
+    await kept(this.#path, () => this.#handle.writeFile(bytes));
   }
 
   async finish(): Promise<void> {
-    await this.#handle.sync();
-    await rename(this.#temporary, this.#path);
-    this.#isFinished = true;
-    await using folder = await open(dirname(this.#path));
-    await folder.sync();
+    await kept(this.#path, async () => {
+      await this.#handle.sync();
+      await rename(this.#temporary, this.#path);
+      this.#isFinished = true;
+      await using folder = await open(dirname(this.#path));
+      await folder.sync();
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -152,8 +168,26 @@ class PartialFile implements AsyncDisposable {
   }
 }
 
+/** @throws GatehouseError `file.not-found`, `file.io` for what the disk answers */
+async function kept<Result>(path: string, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? String(cause.code) : "unknown";
+    const hint = "no backup was left behind; name another place";
+    if (code === "ENOENT")
+      throw new GatehouseError("file.not-found", `no folder ${dirname(path)}`, { hint, cause });
+    const reason = code === "ENOSPC" || code === "EDQUOT" ? "the disk is full" : code;
+    throw new GatehouseError("file.io", `the backup cannot be written to ${path}: ${reason}`, {
+      hint,
+      cause,
+    });
+  }
+}
+
 interface IdentityOption {
   readonly identityFile?: string;
+  readonly gatehouse?: string;
 }
 
 async function verify(
@@ -172,9 +206,9 @@ async function verify(
         "The backup is whole: a home was made of it aside, and everything in it opened.",
         facts(
           [
-            ["gatehouse", gatehouse.name],
+            ["gatehouse", printable(gatehouse.name)],
             ["device id", gatehouse.id],
-            ["made", new Date(createdAt).toISOString()],
+            ["made", timeOf(createdAt)],
             ["secrets", plural(versions, "version")],
             ["devices", String(devices)],
           ],
@@ -207,7 +241,8 @@ async function restore(
   });
   output.result({ gatehouse, createdAt, sequence, home, keyDir }, () =>
     [
-      `${gatehouse.name} is back in ${home}, as it stood on ${new Date(createdAt).toISOString()}.`,
+      `${printable(gatehouse.name)} is back in ${home}, as it stood on ${timeOf(createdAt)}.`,
+      `Its device id is ${gatehouse.id}: compare it, since whoever knows a recovery key's public half can make a backup for it.`,
       `Start it with: ${commandLine("serve")}`,
       "Every device is held until you let it in again, since some may have been revoked after the backup: " +
         `${commandLine("device ls")}, then ${commandLine("device release DEVICE")}`,
@@ -215,12 +250,16 @@ async function restore(
   );
 }
 
-async function backupInput(context: Context, file: string, { identityFile }: IdentityOption) {
-  const { output } = context;
+async function backupInput(
+  context: Context,
+  file: string,
+  { identityFile, gatehouse }: IdentityOption,
+): Promise<BackupInput> {
+  const { output, signal } = context;
   const sizeBytes = await sizeOf(file);
   return {
     ...{ file, ageIdentity: await askIdentity(context, identityFile) },
-    ...{ clock: systemClock, random: systemRandom, logger: silentLogger },
+    ...{ clock: systemClock, random: systemRandom, logger: silentLogger, gatehouse, signal },
     progress: (readBytes: number) => output.progress(`${byteSize(readBytes)} of ${byteSize(sizeBytes)} read`),
   };
 }
@@ -252,6 +291,12 @@ async function sizeOf(file: string): Promise<number> {
   } catch (cause) {
     throw new GatehouseError("file.not-found", `no file ${file}`, { cause });
   }
+}
+
+/** Of a number that a stranger may have written. */
+function timeOf(at: number): string {
+  const date = new Date(at);
+  return Number.isNaN(date.getTime()) ? "at no time" : date.toISOString();
 }
 
 async function isThere(path: string): Promise<boolean> {
