@@ -10,7 +10,7 @@ import { parseSecretPath, type SecretPath } from "./secret-path.ts";
 import { openVersion } from "./secret-reader.ts";
 import { decodeHead, recordDamaged } from "./secret-records.ts";
 import type { Labels } from "./secret-types.ts";
-import { openSnapshot } from "./snapshot-format.ts";
+import { openSnapshotBetweenTurns } from "./snapshot-format.ts";
 import type { SqlStore } from "./sql-store.ts";
 import { storageKeys } from "./storage-keys.ts";
 import type { VaultFiles } from "./vault-files.ts";
@@ -61,13 +61,13 @@ export async function captureVault(
   { files, dir, keyring, store, clock }: CaptureParts,
   { provider, mark }: { readonly provider: KekProvider; readonly mark: () => Promise<void> },
 ): Promise<VaultCapture> {
-  let [number, sealed] = [0, new Uint8Array()];
+  let [number, sealed]: [number, Uint8Array] = [0, new Uint8Array()];
   await store.capture(mark, async (snapshot) => {
     number = snapshot;
-    sealed = new Uint8Array(await files.read(snapshotPath(dir, snapshot)));
+    sealed = await files.read(snapshotPath(dir, snapshot));
   });
   const keys = storageKeys(keyring);
-  const { position, image: bytes } = openSnapshot({
+  const { position, image: bytes } = await openSnapshotBetweenTurns({
     keys,
     path: snapshotPath(dir, number),
     number,

@@ -5,7 +5,9 @@ import type { JournalPosition } from "./storage-keys.ts";
 import { systemFiles, type VaultFiles } from "./vault-files.ts";
 
 /** Makes snapshots in a thread of its own, so that the door never waits for one. `url` is the thread's module. */
-export function threadCheckpointer(url = new URL("./checkpoint-worker.js", import.meta.url)): Checkpointer {
+export function threadCheckpointer(
+  url = new URL("../vault/checkpoint-worker.js", import.meta.url),
+): Checkpointer {
   return (task) =>
     new Promise<JournalPosition>((resolve, reject) => {
       const worker = new Worker(url, { workerData: task, name: "vault-checkpoint" });

@@ -47,7 +47,7 @@ export async function recover(
   checkNumbers(dir, folder, number ?? 1);
   for (const old of folder.snapshots.slice(0, -1)) await loadSnapshot(input, old);
   const snapshot = number === undefined ? undefined : await loadSnapshot(input, number);
-  const image = await Image.open(snapshot?.image);
+  const image = await Image.openLive(snapshot?.image);
   try {
     return await replayAll(input, { image, first: number ?? 1, snapshot });
   } catch (failure) {

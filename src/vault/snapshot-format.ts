@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import {
   ByteReader,
   ByteWriter,
@@ -35,6 +36,8 @@ import { checkFormat } from "./unknown-format.ts";
 const MAGIC = utf8("GHS");
 const FORMAT = 1;
 const CHUNK_BYTES = 65_536;
+/** Two milliseconds or so. */
+const CHUNKS_A_STEP = 16;
 const HEADER_BYTES = 3 + 1 + 16 + 8 + 8 + 8 + 32 + 8;
 
 export interface Snapshot {
@@ -62,16 +65,37 @@ export function sealSnapshot(input: {
   return concat(header, ...chunks);
 }
 
-/**
- * @throws GatehouseError `vault.damaged` unless `bytes` is exactly the snapshot called `number` of this vault;
- * `vault.unknown-format`.
- */
-export function openSnapshot(input: {
+export interface SealedSnapshot {
   readonly keys: StorageKeys;
   readonly path: string;
   readonly number: number;
   readonly bytes: Uint8Array;
-}): Snapshot {
+}
+
+/**
+ * @throws GatehouseError `vault.damaged` unless `bytes` is exactly the snapshot called `number` of this vault;
+ * `vault.unknown-format`.
+ */
+export function openSnapshot(input: SealedSnapshot): Snapshot {
+  const steps = openingSteps(input);
+  let step = steps.next();
+  while (step.done !== true) step = steps.next();
+  return step.value;
+}
+
+/** The same, with the event loop's turns between its pieces: opening it at once takes two milliseconds a megabyte. */
+export async function openSnapshotBetweenTurns(input: SealedSnapshot): Promise<Snapshot> {
+  const steps = openingSteps(input);
+  let step = steps.next();
+  while (step.done !== true) {
+    await setImmediate();
+    step = steps.next();
+  }
+  return step.value;
+}
+
+/** Yields after every `CHUNKS_A_STEP` chunks. */
+function* openingSteps(input: SealedSnapshot): Generator<void, Snapshot, void> {
   const { keys, path, bytes } = input;
   checkFormat(path, bytes, {
     magic: MAGIC,
@@ -101,11 +125,12 @@ export function openSnapshot(input: {
     if (chunk === undefined) throw damaged(path, offset, "a chunk does not open");
     image.set(chunk, start);
     offset += sealed.length;
+    if (index % CHUNKS_A_STEP === CHUNKS_A_STEP - 1) yield;
   }
   return { position, image };
 }
 
-function opens(input: Parameters<typeof openSnapshot>[0]): boolean {
+function opens(input: SealedSnapshot): boolean {
   try {
     openSnapshot(input);
     return true;
