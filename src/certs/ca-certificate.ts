@@ -4,7 +4,7 @@ import { exportTlsKey, tlsPublicKey } from "../crypto/index.ts";
 import type { DeviceId } from "../identity/index.ts";
 import { nameConstraints } from "./authority.ts";
 import { CA_LIFETIME_MS, dateOf, OID } from "./profile.ts";
-import { SIGNING, signingKey, verifyingKey, x509 } from "./x509.ts";
+import { loadX509, SIGNING, signingKey, verifyingKey } from "./x509.ts";
 
 const SERIAL_BYTES = 16;
 
@@ -22,6 +22,7 @@ export interface CaCertificateInput {
 export async function createCaCertificate(input: CaCertificateInput): Promise<Uint8Array> {
   const { key, gatehouseId, generation, now, random } = input;
   const publicKey = await verifyingKey(tlsPublicKey(key));
+  const x509 = loadX509();
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: randomSerial(random),
     name: [{ O: ["Gatehouse"] }, { OU: [`generation ${generation}`] }, { CN: [gatehouseId] }],

@@ -2,7 +2,7 @@ import type { KeyObject } from "node:crypto";
 import type { UnixMs } from "../core/index.ts";
 import { privateKeyOf } from "./ca-certificate.ts";
 import { DAY_MS, dateOf } from "./profile.ts";
-import { SIGNING, x509 } from "./x509.ts";
+import { loadX509, SIGNING } from "./x509.ts";
 
 /** A fresh list is wanted by then; one may be had at any time. */
 const NEXT_UPDATE_MS = 7 * DAY_MS;
@@ -31,6 +31,7 @@ export interface RevocationListInput {
  */
 export async function createRevocationList(input: RevocationListInput): Promise<Uint8Array> {
   const { caCertificate, caKey, revoked, number, now } = input;
+  const x509 = loadX509();
   const ca = new x509.X509Certificate(caCertificate);
   const keyId = ca.getExtension(x509.SubjectKeyIdentifierExtension)?.keyId;
   if (keyId === undefined) throw new TypeError("createRevocationList: the authority names no key");

@@ -4,7 +4,7 @@ import type { DeviceId, DeviceIdentity } from "../identity/index.ts";
 import { privateKeyOf, randomSerial } from "./ca-certificate.ts";
 import { decodePem } from "./pem.ts";
 import { DAY_MS, dateOf, deviceUri, gatehouseHost, type LeafUsage, USAGE_OID } from "./profile.ts";
-import { SIGNING, signingKey, verifyingKey, x509 } from "./x509.ts";
+import { loadX509, SIGNING, signingKey, verifyingKey, type X509 } from "./x509.ts";
 
 export interface LeafInput {
   readonly usage: LeafUsage;
@@ -31,6 +31,7 @@ export interface IssuedLeaf {
 /** Certifies a device's key, or the gatehouse's own, after the profile. */
 export async function issueLeaf(input: LeafInput): Promise<IssuedLeaf> {
   const { now, caKey, spki, random, lifetimeMs = LIMITS.certificateLifetimeMs } = input;
+  const x509 = loadX509();
   const ca = new x509.X509Certificate(input.caCertificate);
   const serial = randomSerial(random);
   const notAfter = dateOf(now + lifetimeMs);
@@ -65,7 +66,7 @@ export async function selfSignedLeaf(
 ): Promise<Uint8Array> {
   const pkcs8 = decodePem(identity.tls.privateKeyPem);
   try {
-    const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    const certificate = await loadX509().X509CertificateGenerator.createSelfSigned({
       serialNumber: randomSerial(random),
       name: [{ CN: ["gatehouse pairing"] }],
       notBefore: dateOf(now - LIMITS.certificateBackdateMs),
@@ -79,13 +80,13 @@ export async function selfSignedLeaf(
   }
 }
 
-function alternativeNames({ usage, gatehouseId, deviceId }: LeafInput): x509.JsonGeneralNames {
+function alternativeNames({ usage, gatehouseId, deviceId }: LeafInput): X509.JsonGeneralNames {
   const uri = { type: "url", value: deviceUri(gatehouseId, deviceId) } as const;
   return usage === "server" ? [uri, { type: "dns", value: gatehouseHost(gatehouseId) }] : [uri];
 }
 
-function authorityKeyId(ca: x509.X509Certificate): string {
-  const identifier = ca.getExtension(x509.SubjectKeyIdentifierExtension);
+function authorityKeyId(ca: X509.X509Certificate): string {
+  const identifier = ca.getExtension(loadX509().SubjectKeyIdentifierExtension);
   if (identifier === null) throw new TypeError("issueLeaf: the authority has no subject key identifier");
   return identifier.keyId;
 }

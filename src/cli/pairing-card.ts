@@ -1,4 +1,3 @@
-import { toString as drawQr } from "qrcode";
 import type { Clock } from "../core/index.ts";
 import { bigDigits } from "./big-digits.ts";
 import type { Output } from "./output.ts";
@@ -33,6 +32,7 @@ export async function pairingCard({
 }: PairingCardOptions): Promise<string> {
   const { code, uri, expiresAt } = window;
   const lifetime = roughDuration(expiresAt - nowMs + 999);
+  const { toString: drawQr } = await import("qrcode");
   const qr = await drawQr(uri, { type: "utf8", errorCorrectionLevel: "L", margin: 2 });
   const target = code === undefined ? `'${uri}'` : `${address} --code ${code}`;
   return [

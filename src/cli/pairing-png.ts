@@ -1,4 +1,3 @@
-import { toBuffer } from "qrcode";
 import { GatehouseError } from "../core/index.ts";
 import { createOnce } from "../files/index.ts";
 
@@ -12,6 +11,7 @@ const QUIET_MODULES = 4;
  * @throws file.exists, file.not-found when the directory is missing, file.io
  */
 export async function writePairingPng(path: string, uri: string): Promise<void> {
+  const { toBuffer } = await import("qrcode");
   const image = await toBuffer(uri, {
     ...{ type: "png", errorCorrectionLevel: "L", scale: MODULE_PIXELS, margin: QUIET_MODULES },
   });

@@ -53,7 +53,7 @@ export class Watchdog implements AsyncDisposable {
     const memory = createWatchdogMemory();
     const tickMs = silenceMs / LOOKS_PER_SILENCE;
     const workerData: WatchdogTask = { memory, silenceMs, tickMs, notesFile, parentPid };
-    const url = options.worker ?? new URL("./watchdog-worker.js", import.meta.url);
+    const url = options.worker ?? new URL("../daemon/watchdog-worker.js", import.meta.url);
     const worker = new Worker(url, { workerData, name: "watchdog", env: {}, argv: [] });
     await started(worker);
     worker.unref();

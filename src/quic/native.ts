@@ -1,5 +1,6 @@
 /**
- * The one door to `@matrixai/quic`: its native quiche binding, nothing else of it.
+ * The one door to `@matrixai/quic`: its native quiche binding, and nothing else of it, whose classes take a tenth of a
+ * second to load.
  * Prebuilt for linux-x64 (glibc), macOS and Windows x64; elsewhere the import fails and we say so.
  */
 import type { native as NativeExports } from "@matrixai/quic";
@@ -13,8 +14,8 @@ let loaded: Promise<Quiche> | undefined;
 
 /** @throws quic.unsupported-platform where no prebuilt binary exists. */
 export function loadQuiche(): Promise<Quiche> {
-  loaded ??= import("@matrixai/quic").then(
-    ({ native }) => native.quiche,
+  loaded ??= import("@matrixai/quic/native/quiche.js").then(
+    ({ default: quiche }) => quiche,
     (cause: unknown) => {
       throw new GatehouseError(
         "quic.unsupported-platform",
