@@ -5,7 +5,7 @@ import { defineConfig } from "vitest/config";
 const wycheproof = env["GATEHOUSE_WYCHEPROOF"] ?? "";
 Reflect.deleteProperty(env, "GATEHOUSE_WYCHEPROOF");
 
-export default defineConfig({
+export default defineConfig(({ mode }) => ({
   test: {
     include: ["test/**/*.test.ts"],
     // Children, sockets and WebAssembly: a process for each file, as in production.
@@ -13,6 +13,6 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 30_000,
-    provide: { wycheproof },
+    provide: { wycheproof, effort: mode === "long" ? "long" : "short" },
   },
-});
+}));

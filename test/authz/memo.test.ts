@@ -9,6 +9,7 @@ import {
   type Resource,
 } from "../../src/authz/index.ts";
 import { LIMITS } from "../../src/core/index.ts";
+import { times } from "../support/effort.ts";
 import { authorizerOf, idOf, NOON_MS, request, sourcesOf } from "./fixture.ts";
 
 const cedar = createRequire(import.meta.url)("@cedar-policy/cedar-wasm/nodejs") as typeof Cedar;
@@ -192,7 +193,7 @@ describe("the memo of decisions", () => {
           }
         }
       }),
-      { numRuns: 40 },
+      { numRuns: times({ short: 12, long: 100 }) },
     );
     expect(seen.memoised).toBeGreaterThan(seen.asked / 3);
     expect(seen.allowed).toBeGreaterThan(0);

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
 import { equalBytes } from "../../src/core/index.ts";
 import type { EnrollRequest, PairingResult, PairingSecret, PairingWindow } from "../../src/pairing/index.ts";
+import { times } from "../support/effort.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 import { MEDDLING, type Recordings } from "./meddler.ts";
 import {
@@ -15,7 +16,7 @@ import {
 } from "./parties.ts";
 import { openWindow } from "./windows.ts";
 
-const MUTATIONS = 1_000;
+const MUTATIONS = times({ short: 200, long: 1_000 });
 const KINDS = Object.keys(MEDDLING);
 
 let gatehouse: TestGatehouse;

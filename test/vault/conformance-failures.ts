@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { isGatehouseError, utf8 } from "../../src/core/index.ts";
+import { hex, isGatehouseError, utf8 } from "../../src/core/index.ts";
+import { sha256 } from "../../src/crypto/index.ts";
 import type { VaultStore } from "../../src/vault/index.ts";
 import { everything, plan, put, refusal, texts } from "./conformance-support.ts";
 import type { Unsynced } from "./memory-disk.ts";
@@ -8,6 +9,10 @@ import type { StoreWorld } from "./store-world.ts";
 
 const UNSYNCED: readonly Unsynced[] = ["gone", "half", "there"];
 const READ_ONLY = { code: "vault.read-only" };
+
+/** What `toEqual` says of bytes too, and takes a hundred times as long for. */
+const digestOf = (contents: ReadonlyMap<string, Uint8Array>): string =>
+  [...contents].map(([path, bytes]) => `${path} ${hex(sha256(bytes))}`).join("\n");
 
 const addsPair = (store: VaultStore, name: string) =>
   store.transact([name], plan([put(`${name}/a`, "1"), put(`${name}/b`, "1")], name));
@@ -161,7 +166,7 @@ export function describeFailures(name: string, make: () => StoreWorld): void {
           const before = damaged.contents;
           const failure = await refusal(damaged.open());
           expect({ path, offset, failure }).toMatchObject({ failure: { code: "vault.damaged" } });
-          expect(damaged.contents).toEqual(before);
+          expect(digestOf(damaged.contents)).toBe(digestOf(before));
         }
       }
     });
