@@ -19,7 +19,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ca: ["core", "crypto", "files", "identity", "certs"],
   pairing: ["core", "gen", "crypto", "identity", "certs"],
   vault: ["core", "gen", "crypto", "files", "keystore"],
-  backup: ["core"],
+  backup: ["core", "crypto"],
   authz: ["core", "identity"],
   audit: ["core", "gen", "crypto", "files"],
   observe: ["core"],

@@ -1,5 +1,6 @@
 import { Decrypter, Encrypter } from "age-encryption";
 import { GatehouseError } from "../core/index.ts";
+import { type DeviceKey, deviceKeyIdentity } from "./device-key.ts";
 import { damagedBackup } from "./manifest.ts";
 
 /** At most so many may read a backup. */
@@ -32,18 +33,21 @@ function encrypterFor(recipients: readonly string[]): Encrypter {
   return encrypter;
 }
 
+/** What opens a backup: an age identity (`AGE-SECRET-KEY-1…`), or a device's own key. */
+export type BackupKey = string | DeviceKey;
+
 /**
- * What is in an age file, with an age identity (`AGE-SECRET-KEY-1…`).
+ * What is in an age file.
  * @throws GatehouseError `usage.bad-argument` for what is no identity; `backup.wrong-key`; `backup.damaged`, also while it
  * is read.
  */
 export async function* decryptWith(
-  identity: string,
+  identity: BackupKey,
   bytes: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array, void, void> {
   const decrypter = new Decrypter();
   try {
-    decrypter.addIdentity(identity);
+    decrypter.addIdentity(typeof identity === "string" ? identity : deviceKeyIdentity(identity));
   } catch {
     // What it says may hold the key.
     throw new GatehouseError("usage.bad-argument", "this is no age identity, or it has a typing mistake", {

@@ -1,4 +1,5 @@
-export { checkRecipients } from "./age.ts";
+export { type BackupKey, checkRecipients } from "./age.ts";
+export type { DeviceKey } from "./device-key.ts";
 export type { Manifest, ManifestEntry } from "./manifest.ts";
 export { type BackupReader, type ReadBackup, readBackup } from "./read.ts";
 export type { ArchiveEntry } from "./untar.ts";

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { equalBytes, utf8 } from "../core/index.ts";
-import { decryptWith } from "./age.ts";
+import { type BackupKey, decryptWith } from "./age.ts";
 import {
   damagedBackup,
   ENTRIES,
@@ -39,7 +39,7 @@ export interface ReadBackup {
  */
 export async function readBackup(
   bytes: AsyncIterable<Uint8Array>,
-  identity: string,
+  identity: BackupKey,
   reader: BackupReader,
 ): Promise<ReadBackup> {
   const seen: ManifestEntry[] = [];

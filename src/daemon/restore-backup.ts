@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import { lstat, mkdir, mkdtemp, open, readdir, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { type Manifest, readBackup } from "../backup/index.ts";
+import { type BackupKey, type Manifest, readBackup } from "../backup/index.ts";
 import { type Clock, GatehouseError, invariant, type Logger, type Random } from "../core/index.ts";
 import { homeLayout, syncDir } from "../files/index.ts";
 import { parseDeviceId } from "../identity/index.ts";
@@ -16,7 +16,7 @@ export interface BackupInput {
   /** The backup. */
   readonly file: string;
   /** An age identity that it was made for: `AGE-SECRET-KEY-1…`. */
-  readonly ageIdentity: string;
+  readonly key: BackupKey;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -75,7 +75,7 @@ export async function restoreBackup(
 async function unpack(dir: string, input: BackupInput): Promise<UnpackedBackup> {
   const expected = input.gatehouse === undefined ? undefined : parseDeviceId(input.gatehouse);
   const folders = new Set<string>();
-  const backup = await readBackup(bytesOf(input), input.ageIdentity, {
+  const backup = await readBackup(bytesOf(input), input.key, {
     file: async (path, bytes) => {
       if (!HOME_FILE.test(path)) throw stranger();
       const target = join(dir, path);

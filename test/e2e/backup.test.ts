@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { generateIdentity, identityToRecipient } from "age-encryption";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Resources } from "../../src/core/index.ts";
+import { entriesOf, listedAnew, sealedAnew } from "../support/backup-files.ts";
 import { Install } from "../support/gatehouse-process.ts";
 
 let resources: Resources;
@@ -116,6 +117,50 @@ describe("a backup", () => {
       const left = (await readdir(elsewhere.root)).filter((entry) => entry.startsWith("home"));
       expect(left).toEqual([]);
     }
+  }, 90_000);
+
+  it("opens by the device's own key that made it for itself, and only as the gatehouse that was asked for", async () => {
+    await made();
+    await using daemon = await install.serve([]);
+    await install.json(["vault", "put", "a"], "value");
+    await install.json(["backup", "create", backupFile(), "--to-self"]);
+    expect(await daemon.stop()).toBe(0);
+    const own = ["--device-home", install.home];
+    const { gatehouse } = (await install.json(["backup", "verify", backupFile(), ...own])) as {
+      gatehouse: { id: string };
+    };
+    const elsewhere = resources.use(await Install.create());
+    const another = (await elsewhere.json(["init", "--name", "another", "--no-recovery-key"])) as {
+      deviceId: string;
+    };
+    expect(
+      await elsewhere.outcome(["backup", "verify", backupFile(), "--device-home", elsewhere.home]),
+    ).toEqual({ exit: 8, code: "backup.wrong-key" });
+    const asked = (id: string) =>
+      install.outcome(["backup", "verify", backupFile(), ...own, "--gatehouse", id]);
+    expect(await asked(gatehouse.id)).toEqual({ exit: 0, code: undefined });
+    expect(await asked(another.deviceId)).toEqual({ exit: 9, code: "backup.other-gatehouse" });
+  }, 90_000);
+
+  it("that somebody else sealed for the key is refused, however well it is made", async () => {
+    const recipient = await made();
+    await using daemon = await install.serve([]);
+    await install.json(["vault", "put", "a"], "value");
+    await install.json(["backup", "create", backupFile()]);
+    expect(await daemon.stop()).toBe(0);
+    const entries = await entriesOf(await readFile(backupFile()), key);
+    const line = JSON.parse(Buffer.from(entries.get("secrets/00001.jsonl") ?? []).toString());
+    const planted = { ...line, value: Buffer.from("planted").toString("base64") };
+    entries.set("secrets/00001.jsonl", Buffer.from(`${JSON.stringify(planted)}\n`));
+    await writeFile(backupFile("forged.age"), await sealedAnew(listedAnew(entries), recipient));
+    const outcome = await install.outcome([
+      "backup",
+      "verify",
+      backupFile("forged.age"),
+      "--identity-file",
+      keyFile,
+    ]);
+    expect(outcome).toEqual({ exit: 9, code: "backup.damaged" });
   }, 90_000);
 
   it("is read without a gatehouse, by age and tar", async ({ skip }) => {

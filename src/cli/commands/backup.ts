@@ -3,8 +3,8 @@ import { open, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { GatehouseError, LIMITS, silentLogger, systemClock, systemRandom } from "../../core/index.ts";
 import type { BackupInput } from "../../daemon/index.ts";
+import { type BackupKeyOptions, backupKey, ownRecipient, withBackupKeyOptions } from "../backup-key.ts";
 import type { Commands, Context } from "../context.ts";
-import { askHidden, canAsk, readTextFile } from "../input.ts";
 import { keyAt } from "../keys.ts";
 import { type RemoteOption, type Session, withRemoteOption, withSession } from "../session.ts";
 import { printable } from "../style.ts";
@@ -21,26 +21,22 @@ export function addBackup({ program, bind }: Commands): void {
       "write a backup, for the recovery key and whom you name, while the gatehouse runs; - is standard output",
     )
     .option("--to <age1>", "somebody else who can read it, as age-keygen prints them; again for more", gather)
+    .option("--to-self", "this device can read it too, by its own key")
     .option("--force", "replace a file that is there");
   bind(withRemoteOption(create), createBackup);
-  const identity = [
-    "--identity-file <file>",
-    "the recovery key, or another age identity it was made for",
-  ] as const;
   const gatehouse = ["--gatehouse <device-id>", "refuse the backup of any other gatehouse"] as const;
   bind(
-    backup
-      .command("verify <file>")
-      .description("prove that a gatehouse could be made of a backup: every byte and every record")
-      .option(...identity)
-      .option(...gatehouse),
+    withBackupKeyOptions(
+      backup
+        .command("verify <file>")
+        .description("prove that a gatehouse could be made of a backup: every byte and every record"),
+    ).option(...gatehouse),
     verify,
   );
   bind(
-    backup
-      .command("restore <file>")
-      .description("make a new home, --home DIR, from a backup")
-      .option(...identity)
+    withBackupKeyOptions(
+      backup.command("restore <file>").description("make a new home, --home DIR, from a backup"),
+    )
       .option(...gatehouse)
       .option("--new-kek <place>", "where the vault's new key is kept, as for init; keyfile by default")
       .option("--new-kek-passphrase-file <file>", "read the new passphrase from a file's first line"),
@@ -50,15 +46,17 @@ export function addBackup({ program, bind }: Commands): void {
 
 interface CreateOptions extends RemoteOption {
   readonly to?: readonly string[];
+  readonly toSelf?: boolean;
   readonly force?: boolean;
 }
 
 async function createBackup(
   context: Context,
   [file = ""]: readonly string[],
-  { to = [], force, ...remote }: CreateOptions,
+  { to: others = [], toSelf, force, ...remote }: CreateOptions,
 ): Promise<undefined> {
   const { output } = context;
+  const to = toSelf === true ? [...others, await ownRecipient(context)] : others;
   if (file === "-") {
     refuseTerminal(context);
     const write = (bytes: Uint8Array): Promise<void> => {
@@ -185,8 +183,7 @@ async function kept<Result>(path: string, work: () => Promise<Result>): Promise<
   }
 }
 
-interface IdentityOption {
-  readonly identityFile?: string;
+interface IdentityOption extends BackupKeyOptions {
   readonly gatehouse?: string;
 }
 
@@ -253,36 +250,15 @@ async function restore(
 async function backupInput(
   context: Context,
   file: string,
-  { identityFile, gatehouse }: IdentityOption,
+  { gatehouse, ...from }: IdentityOption,
 ): Promise<BackupInput> {
   const { output, signal } = context;
   const sizeBytes = await sizeOf(file);
   return {
-    ...{ file, ageIdentity: await askIdentity(context, identityFile) },
+    ...{ file, key: await backupKey(context, from) },
     ...{ clock: systemClock, random: systemRandom, logger: silentLogger, gatehouse, signal },
     progress: (readBytes: number) => output.progress(`${byteSize(readBytes)} of ${byteSize(sizeBytes)} read`),
   };
-}
-
-/** The first line that is an age identity: files of age-keygen have comments, too. */
-async function askIdentity(context: Context, file: string | undefined): Promise<string> {
-  const text = file === undefined ? await typedIdentity(context) : await readTextFile(context, file, 65_536);
-  const line = text.split("\n").find((candidate) => candidate.trim().startsWith("AGE-SECRET-KEY-"));
-  if (line !== undefined) return line.trim();
-  throw new GatehouseError("usage.bad-argument", "this is no recovery key, nor another age identity", {
-    hint: "it begins with AGE-SECRET-KEY-1",
-  });
-}
-
-async function typedIdentity(context: Context): Promise<string> {
-  if (canAsk(context)) return await askHidden(context, "recovery key (not shown): ");
-  throw new GatehouseError(
-    "usage.bad-argument",
-    "the recovery key is needed, and nobody is here to be asked",
-    {
-      hint: "give --identity-file FILE, or - to read it from standard input",
-    },
-  );
 }
 
 async function sizeOf(file: string): Promise<number> {
