@@ -10,6 +10,7 @@ import {
   systemClock,
   systemRandom,
 } from "../core/index.ts";
+import { LABELS } from "../crypto/index.ts";
 import { homeLayout } from "../files/index.ts";
 import type { DeviceId, DeviceIdentity, TlsIdentity } from "../identity/index.ts";
 import { ClientTls } from "../quic/index.ts";
@@ -120,6 +121,9 @@ export class Device {
     const dialer = new GatehouseDialer({
       ...{ first: { remote, tls }, again, tickets, clock, random, logger },
       renew: renewer?.replace,
+      ...(remote.gatehouseId === this.id
+        ? { isOwnKey: (key: Uint8Array) => this.#identity.tlsFor(key) !== undefined }
+        : {}),
     });
     const { resumption = "early" } = options;
     const link = await Link.open({ dialer, clock, random, resumption }, { timeoutMs, signal });
@@ -206,7 +210,10 @@ export class Device {
 
   /** One for all connections: the first one's effects are as good as any other's. */
   #ticketsWith(effects: Effects): Tickets {
-    this.#tickets ??= new Tickets({ dir: homeLayout(this.#home).ticketsDir, ...effects });
+    this.#tickets ??= new Tickets({
+      ...{ dir: homeLayout(this.#home).ticketsDir, key: this.#identity.deriveKey(LABELS.ticketKey) },
+      ...effects,
+    });
     return this.#tickets;
   }
 
@@ -218,6 +225,8 @@ export class Device {
   /** The same gatehouse: its address, or this device's certificate there, may be another one by now. */
   async #lookAgain({ gatehouseId }: Remote, idleMs: number): Promise<Destination> {
     const isOwn = gatehouseId === this.id;
+    // Its daemon may have another key by now, which lies in this home, too.
+    if (isOwn) this.#identity = await openHomeIdentity(homeLayout(this.#home));
     const local = isOwn ? await localGatehouse(homeLayout(this.#home), this.#identity) : undefined;
     const remote = local ?? (await Remotes.of(this.#home).resolve(gatehouseId));
     return await this.#destinationOf(remote, idleMs);

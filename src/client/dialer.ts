@@ -2,7 +2,7 @@ import { gatehouseHost, inspectLeaf } from "../certs/index.ts";
 import {
   type Clock,
   equalBytes,
-  type GatehouseError,
+  GatehouseError,
   isGatehouseError,
   type Logger,
   type Random,
@@ -26,6 +26,11 @@ export interface GatehouseDialerParts {
   readonly again: () => Promise<Destination>;
   /** For a certificate that the gatehouse says has run out; undefined where there is nothing to do. @throws GatehouseError */
   readonly renew: ((refused: Uint8Array) => Promise<unknown>) | undefined;
+  /**
+   * Of this home's own gatehouse: whether a key, by its SHA-256, is this identity's. Who can write to the home while it is
+   * off could otherwise name another authority, and be told what is typed to unseal it.
+   */
+  readonly isOwnKey?: (spkiSha256: Uint8Array) => boolean;
   readonly tickets: Tickets;
   readonly clock: Clock;
   readonly random: Random;
@@ -79,7 +84,7 @@ export class GatehouseDialer implements Dialer {
   }
 
   async #dial({ resumption, timeoutMs, signal, onMoveOn }: DialOptions): Promise<QuicClientConnection> {
-    const { tickets, clock, random, logger } = this.#parts;
+    const { tickets, clock, random, logger, isOwnKey } = this.#parts;
     const { remote, tls } = this.#destination;
     const { gatehouseId, caCertificates } = remote;
     let quic: QuicClientConnection | undefined;
@@ -88,7 +93,9 @@ export class GatehouseDialer implements Dialer {
       serverName: gatehouseHost(gatehouseId),
       address: parseAddress(remote.address),
       checkPeer: ({ certificates }) => {
-        inspectLeaf(certificates, { caCertificates, gatehouseId, usage: "server", now: clock.now() });
+        const expected = { caCertificates, gatehouseId, usage: "server", now: clock.now() } as const;
+        const { spkiSha256 } = inspectLeaf(certificates, expected);
+        if (isOwnKey?.(spkiSha256) === false) throw notOurGatehouse();
       },
       onSession: (session) => {
         tickets.save(remote, { session, rttMs: quic?.connection.rttMs ?? resumption.rttMs });
@@ -96,4 +103,10 @@ export class GatehouseDialer implements Dialer {
     });
     return quic;
   }
+}
+
+function notOurGatehouse(): GatehouseError<"quic.wrong-server"> {
+  return new GatehouseError("quic.wrong-server", "what listens there has not this gatehouse's key", {
+    hint: "somebody may have changed files of this home: do not type its passphrase; start gatehouse serve anew",
+  });
 }

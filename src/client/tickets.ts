@@ -2,12 +2,13 @@
  * Session tickets: what lets this device come back to a gatehouse in one round trip (RFC 8446 §2.2), and send early data.
  *
  * A ticket is a secret, as good as this device's key for as long as it lasts: whoever has it comes in as this device, and
- * can play the gatehouse to it. It lies where the key does, 0600 in a home that is 0700. Each is used once, so that
+ * can play the gatehouse to it. It lies where the identity does, 0600 in a home that is 0700, sealed under a key of it. Each is used once, so that
  * onlookers cannot tell two connections to be of one device (RFC 8446 §C.4).
  *
  * `tickets/<gatehouse id>/<time, 12 hex digits>-<16 random hex digits>` holds one each: of several processes that use
  * a home, one alone succeeds in removing a file, and that one uses it.
  */
+import type { KeyObject } from "node:crypto";
 import { join } from "node:path";
 import {
   type Clock,
@@ -49,6 +50,8 @@ const FILE_BYTES_MAX = LIMITS.ticketBytes + TICKET_OVERHEAD_BYTES;
 export interface TicketsOptions {
   /** `HomeLayout.ticketsDir`; made when it is needed. */
   readonly dir: string;
+  /** From the identity: what lies there is sealed under it. */
+  readonly key: KeyObject;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -139,7 +142,7 @@ export class Tickets {
     const names = (await this.#quietly("list", () => this.#privateNames(dir))) ?? [];
     for (const name of names.toReversed().slice(0, 2 * LIMITS.ticketsPerGatehouse)) {
       const bytes = await this.#quietly("read", () => takeExpendable(join(dir, name), FILE_BYTES_MAX));
-      const ticket = bytes === undefined ? undefined : decodeTicket(bytes);
+      const ticket = bytes === undefined ? undefined : decodeTicket(bytes, this.#options.key);
       if (ticket?.rttMs !== undefined && !this.#rttMs.has(gatehouseId))
         this.#rttMs.set(gatehouseId, ticket.rttMs);
       if (ticket !== undefined && this.#isUsable(ticket, binding)) return ticket.session;
@@ -164,7 +167,7 @@ export class Tickets {
   async #write(gatehouseId: DeviceId, path: string, ticket: StoredTicket): Promise<boolean> {
     const written = await this.#quietly("write", async () => {
       const dir = this.#dirOf(gatehouseId);
-      await this.#writeInto(dir, path, encodeTicket(ticket));
+      await this.#writeInto(dir, path, encodeTicket(ticket, this.#options));
       await removeLeftovers(dir, unixMs(Math.max(0, ticket.savedAt - LEFTOVER_MS)));
       const names = await listNames(dir);
       for (const name of names.slice(0, -LIMITS.ticketsPerGatehouse)) await removeExpendable(join(dir, name));

@@ -35,6 +35,14 @@ export const LABELS = {
   vaultKeyring: "gatehouse/v1/vault/keyring",
   /** The key of a slot in the vault's header, derived from what a key provider gives. */
   vaultSlot: "gatehouse/v1/vault/key-slot",
+  /** The X25519 secret of a slot, derived from its key; what the keyring is sealed to. */
+  vaultSlotPair: "gatehouse/v1/vault/key-slot/pair",
+  /** The key that one sealing of the keyring to a slot agrees on. */
+  vaultSlotSeal: "gatehouse/v1/vault/key-slot/seal",
+  /** What a slot's key says of the vault that it was made for, … */
+  vaultSlotProof: "gatehouse/v1/vault/key-slot/proof",
+  /** … by this, derived from the vault's storage root. */
+  vaultRootProof: "gatehouse/v1/vault/root-proof",
   /** The key made for whoever holds a recovery key. */
   recoveryKey: "gatehouse/v1/keystore/recovery",
   /** MAC over the vault's header file. */
@@ -68,6 +76,10 @@ export const LABELS = {
   pairingSession: "gatehouse/v1/pairing/session",
   pairingConfirmation: "gatehouse/v1/pairing/confirmation",
 
+  /** A session ticket in a client's home, sealed under … */
+  ticket: "gatehouse/v1/client/ticket",
+  /** … a key derived from its identity. */
+  ticketKey: "gatehouse/v1/client/ticket-key",
   /** The hash that ties a client's session ticket to the gatehouse and the certificates it was got with. */
   ticketBinding: "gatehouse/v1/client/ticket-binding",
 

@@ -19,6 +19,7 @@ import {
 } from "./identity-home.ts";
 import { sealKindOf } from "./identity-store.ts";
 import type { TlsIdentity } from "./tls-identity.ts";
+import { derivedFrom } from "./tls-key-file.ts";
 import { addToRing, findInRing, type TlsRing } from "./tls-ring.ts";
 
 /** The X25519 key, for sealing things to the device. */
@@ -234,6 +235,11 @@ export class DeviceIdentity {
   /** Ed25519 over the label and `message`; 64 bytes. `verifyLabelled` checks it. */
   sign(label: Label, message: Uint8Array): Uint8Array {
     return signLabelled(this.#signing, label, message);
+  }
+
+  /** A key for one purpose: whoever can open the identity can have it, and nobody else. */
+  deriveKey(label: Label): KeyObject {
+    return derivedFrom(this.#signing, label);
   }
 
   toString(): string {

@@ -6,6 +6,7 @@ import {
   hkdfSha256,
   importTlsKey,
   LABELS,
+  type Label,
   openOnce,
   sealOnce,
   signingPublicKey,
@@ -89,12 +90,17 @@ function verified(signing: KeyObject, tlsKey: TlsKey): TlsKey {
 }
 
 function contextOf(signing: KeyObject) {
-  const publicKey = signingPublicKey(signing);
+  const key = derivedFrom(signing, LABELS.identityTlsRing);
+  const associatedData = signingPublicKey(signing);
+  return { key, label: LABELS.identityTlsKey, header: MAGIC, associatedData };
+}
+
+/** HKDF-SHA-256(ikm = Ed25519 private key as PKCS#8 DER, salt = raw public key, info = label), 32 bytes. */
+export function derivedFrom(signing: KeyObject, label: Label): KeyObject {
   const secret = exportSigningKey(signing);
-  const info = utf8(LABELS.identityTlsRing);
-  const bytes = hkdfSha256({ ikm: secret, salt: publicKey, info, length: 32 });
+  const bytes = hkdfSha256({ ikm: secret, salt: signingPublicKey(signing), info: utf8(label), length: 32 });
   const key = createSecretKey(bytes);
   secret.fill(0);
   bytes.fill(0);
-  return { key, label: LABELS.identityTlsKey, header: MAGIC, associatedData: publicKey };
+  return key;
 }

@@ -1,9 +1,14 @@
 /** Who once was somebody: rogue gatehouses at a client, old keys and taken rights at a gatehouse. */
-import { cp } from "node:fs/promises";
+import { cp, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { type Client, connect, Device, METHODS, Remotes } from "../../src/client/index.ts";
-import { isGatehouseError } from "../../src/core/index.ts";
+import { certificatePem, createCaCertificate, issueLeaf } from "../../src/certs/index.ts";
+import { type Client, connect, Device, METHODS, openHomeIdentity, Remotes } from "../../src/client/index.ts";
+import { isGatehouseError, silentLogger, systemClock, systemRandom } from "../../src/core/index.ts";
+import { generateTlsKey, tlsKeyPem, tlsPublicKey } from "../../src/crypto/index.ts";
+import { homeLayout } from "../../src/files/index.ts";
+import { formatAddress, QuicServer } from "../../src/quic/index.ts";
 import { PairedHomes } from "./paired-homes.ts";
 
 let homes: PairedHomes;
@@ -41,6 +46,49 @@ it("a gatehouse that calls itself by another's id is never taken for that one", 
   await homes.restart("hall", hall);
   const { deviceId } = await client.call(METHODS.Health.Status, {});
   expect(deviceId).toBe(hall.ready.deviceId);
+}, 30_000);
+
+it("a home's own command line talks to no server but one with that home's key, whatever the home's files say", async () => {
+  const hall = await homes.serve("hall");
+  const { deviceId: gatehouseId } = hall.ready;
+  const layout = homeLayout(homes.home("hall"));
+  const owner: Record<string, unknown> = JSON.parse(
+    await readFile(join(layout.identityDir, "owner.json"), "utf8"),
+  );
+  const { spki } = (await openHomeIdentity(layout)).tls;
+  await hall[Symbol.asyncDispose]();
+  const now = systemClock.now();
+  const [caKey, rogueKey] = [generateTlsKey(systemRandom), generateTlsKey(systemRandom)];
+  const caCertificate = await createCaCertificate({
+    key: caKey,
+    gatehouseId,
+    generation: 1,
+    now,
+    random: systemRandom,
+  });
+  const authority = { gatehouseId, deviceId: gatehouseId, caCertificate, caKey, now, random: systemRandom };
+  const server = await issueLeaf({ ...authority, usage: "server", spki: tlsPublicKey(rogueKey) });
+  const client = await issueLeaf({ ...authority, usage: "device", spki });
+  let streams = 0;
+  await using rogue = await QuicServer.listen({
+    ...{ clock: systemClock, random: systemRandom, logger: silentLogger, alpn: "gatehouse/1" },
+    ...{ caPem: certificatePem(caCertificate), listen: [{ host: "127.0.0.1", port: 0 }] },
+    identity: { keyPem: tlsKeyPem(rogueKey), certificatePem: certificatePem(server.der) },
+    admit: () => ({
+      kind: "admitted",
+      accept: (connection) => connection.onStream(() => void (streams += 1)),
+    }),
+  });
+  const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
+  const planted = { ...owner, certificate: base64(client.der), caCertificates: [base64(caCertificate)] };
+  await writeFile(join(layout.identityDir, "owner.json"), JSON.stringify(planted));
+  await writeFile(layout.endpointFile, JSON.stringify({ quic: formatAddress(rogue.address), pid: 1 }));
+  const asking = async (): Promise<void> => {
+    await using asked = await dial("hall");
+    await asked.call(METHODS.Vault.Get, { path: "a" });
+  };
+  expect(await codeOf(asking())).toBe("quic.wrong-server");
+  expect(streams).toBe(0);
 }, 30_000);
 
 it("the default stays the gatehouse that it was, whatever that and another one come to be called", async () => {

@@ -5,11 +5,13 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 // Tickets have no face of their own outside of the room: what uses them is a connection.
 import { forgetTickets, Tickets } from "../../src/client/tickets.ts";
 import { LIMITS, silentLogger } from "../../src/core/index.ts";
+import { LABELS } from "../../src/crypto/index.ts";
 import { type DeviceId, DeviceIdentity } from "../../src/identity/index.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 
 const random = new SeededRandom(11);
+const key = DeviceIdentity.generate(random).deriveKey(LABELS.ticketKey);
 const idOf = (): DeviceId => DeviceIdentity.generate(random).id;
 const [gatehouseId, otherId] = [idOf(), idOf()];
 const scope = {
@@ -34,7 +36,7 @@ function home() {
   count += 1;
   const dir = join(root, `tickets-${count}`);
   const clock = new ManualClock();
-  const process = (): Tickets => new Tickets({ dir, clock, random, logger: silentLogger });
+  const process = (): Tickets => new Tickets({ dir, key, clock, random, logger: silentLogger });
   const filesOf = async (id: DeviceId): Promise<string[]> =>
     (await readdir(join(dir, id)).catch((): string[] => [])).map((name) => join(dir, id, name)).sort();
   return { dir, clock, process, files: () => filesOf(gatehouseId) };
@@ -176,6 +178,13 @@ describe("tickets", () => {
     expect(await files()).toEqual([]);
   });
 
+  it("that another identity has sealed count as none: they could play the gatehouse", async () => {
+    const { process, dir, clock } = home();
+    const forger = DeviceIdentity.generate(random).deriveKey(LABELS.ticketKey);
+    await saved(new Tickets({ dir, key: forger, clock, random, logger: silentLogger }), 1);
+    expect(await process().take(scope)).toEqual(NOTHING);
+  });
+
   it("lying where others may write are not believed", async () => {
     const { process, dir } = home();
     await saved(process(), 1);
@@ -189,7 +198,7 @@ describe("tickets", () => {
     count += 1;
     const dir = join(root, `file-${count}`);
     await writeFile(dir, "in the way");
-    const tickets = new Tickets({ dir, clock: new ManualClock(), random, logger: silentLogger });
+    const tickets = new Tickets({ dir, key, clock: new ManualClock(), random, logger: silentLogger });
     await saved(tickets, 1);
     expect(await tickets.take(scope)).toMatchObject({ session: session(1) });
     expect(await tickets.take(scope)).toMatchObject({ session: undefined });
