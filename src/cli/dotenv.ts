@@ -52,8 +52,6 @@ interface Statement {
 
 const NOTHING = /[^\S\n]*(?:#[^\n]*)?(?:\n|$)/y;
 const BEGINNING = /[^\S\n]*(?:export[^\S\n]+)?([A-Za-z_][A-Za-z0-9_.-]*)[^\S\n]*=[^\S\n]*/y;
-const SINGLE_QUOTED = /'([^']*)'/y;
-const DOUBLE_QUOTED = /"((?:[^"\\]|\\[\s\S])*)"/y;
 const UNQUOTED = /[^\n]*/y;
 const REFERENCE = /(?<!\\)\$(?:[A-Za-z_]|\{|\()/;
 
@@ -76,12 +74,22 @@ function quotedAt(
   { key, line }: { readonly key: string; readonly line: number },
 ): Statement {
   const isDouble = source[start] === '"';
-  const quoted = matchAt(isDouble ? DOUBLE_QUOTED : SINGLE_QUOTED, source, start);
-  if (quoted === undefined) throw refusal(line, "begins a quoted value that never ends");
-  const rest = matchAt(NOTHING, source, quoted.end);
+  const close = isDouble ? closeOfDouble(source, start + 1) : source.indexOf("'", start + 1);
+  if (close === -1) throw refusal(line, "begins a quoted value that never ends");
+  const rest = matchAt(NOTHING, source, close + 1);
   if (rest === undefined) throw refusal(line, "has something behind the closing quote");
-  const value = isDouble ? unescaped(quoted.text) : quoted.text;
-  return { end: rest.end, found: { key, value, hasReference: isDouble && REFERENCE.test(quoted.text) } };
+  const text = source.slice(start + 1, close);
+  const value = isDouble ? unescaped(text) : text;
+  return { end: rest.end, found: { key, value, hasReference: isDouble && REFERENCE.test(text) } };
+}
+
+/** Of the quote that no backslash stands before; -1 when there is none. A pattern would need a stack as deep as the text. */
+function closeOfDouble(source: string, start: number): number {
+  for (let at = start; at < source.length; at += 1) {
+    if (source[at] === '"') return at;
+    if (source[at] === "\\") at += 1;
+  }
+  return -1;
 }
 
 /** Some readers cut at any `#`, some only behind a blank: a secret must not depend on it. */
@@ -90,13 +98,21 @@ function unquoted(
   { line, isAfterBlank }: { readonly line: number; readonly isAfterBlank: boolean },
 ) {
   if (isAfterBlank && text.startsWith("#")) return "";
-  const value = text.replace(/\s+#.*$/s, "").trim();
+  const value = text.slice(0, commentStart(text)).trim();
   if (!value.includes("#")) return value;
   throw refusal(
     line,
     "has a # in a value without quotes",
     "put the value in quotes, or a blank before a comment",
   );
+}
+
+/** Where a blank and a `#` begin a comment; the end when there is none. */
+function commentStart(text: string): number {
+  for (let at = text.indexOf("#"); at !== -1; at = text.indexOf("#", at + 1)) {
+    if (/\s/.test(text[at - 1] ?? "")) return at;
+  }
+  return text.length;
 }
 
 const ESCAPES: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", '"': '"', "\\": "\\", $: "$" };

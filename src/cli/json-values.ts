@@ -12,6 +12,16 @@ import type { ImportedValue } from "./import-entries.ts";
  */
 export function parseJsonValues(text: string): readonly ImportedValue[] {
   checkJson(text);
+  try {
+    return valuesIn(text);
+  } catch (failure) {
+    // The pattern's stack, a few million escapes deep: no such value could be stored.
+    if (!(failure instanceof RangeError)) throw failure;
+    throw new GatehouseError("vault.too-large", "the file has a value that is too large to be stored");
+  }
+}
+
+function valuesIn(text: string): readonly ImportedValue[] {
   const values: ImportedValue[] = [];
   const keys: string[] = [];
   let isKeyNext = false;
@@ -51,7 +61,7 @@ function checkJson(text: string): void {
   });
 }
 
-const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\]:,]|\n|[^\s"{}[\]:,]+/g;
+const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]:,]|\n|[^\s"{}[\]:,]+/g;
 
 /** Of what is known to be JSON. */
 function* tokens(text: string): Iterable<{ readonly token: string; readonly line: number }> {
@@ -63,7 +73,12 @@ function* tokens(text: string): Iterable<{ readonly token: string; readonly line
 }
 
 function storedText(token: string, keys: readonly string[], line: number): string {
-  if (token.startsWith('"')) return asText(token);
+  if (token.startsWith('"')) {
+    const value = asText(token);
+    // UTF-8 has no such thing: another value would be stored.
+    if (/\p{Cs}/u.test(value)) throw refusal(line, `has half a character for ${keys.join(".")}`);
+    return value;
+  }
   if (token !== "null" && token !== "[") return token;
   const what = token === "[" ? "an array" : "null";
   throw refusal(line, `has ${what} for ${keys.join(".")}: only text, numbers and booleans can be stored`);

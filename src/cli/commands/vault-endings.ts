@@ -96,7 +96,7 @@ async function consent(
   const { output } = context;
   const versions = await listVersions(session, path);
   output.note(versionTable(versions, { nowMs: Date.now(), style: output.noteStyle }));
-  const what = version === 0 ? "Every version and the path itself" : `Version ${version}`;
+  const what = version === 0 ? "Every version" : `Version ${version}`;
   output.note(`${what} will be erased. It cannot be taken back.`);
   const typed = await askLine(context, "type the path to destroy it: ");
   const newest = versions[0]?.version;
