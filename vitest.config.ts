@@ -10,9 +10,11 @@ export default defineConfig(({ mode }) => ({
     include: ["test/**/*.test.ts"],
     // Children, sockets and WebAssembly: a process for each file, as in production.
     pool: "forks",
+    // As `gatehouse serve` sets it for itself.
+    execArgv: ["--no-turbo-inline-js-wasm-calls"],
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     provide: { wycheproof, effort: mode === "long" ? "long" : "short" },
   },
 }));
