@@ -53,6 +53,7 @@ const SOLE_OWNER: Readonly<Record<string, string>> = {
   qrcode: "cli",
   "age-encryption": "backup",
   "tar-stream": "backup",
+  "smol-toml": "config",
   pino: "observe",
   "fs-native-extensions": "files",
 };

@@ -20,22 +20,27 @@ export function gathered(value: string, before: readonly string[] = []): readonl
   return [...before, value];
 }
 
+/** Labels; what keys and values may be, the gatehouse knows. @throws GatehouseError as `parsePairs` */
+export function parseLabels(texts: readonly string[]): Readonly<Record<string, string>> {
+  return parsePairs(texts, "--label");
+}
+
 /**
- * `KEY=VALUE` each; what keys and values may be, the gatehouse knows.
+ * `KEY=VALUE` each.
  *
  * @throws GatehouseError `usage.bad-argument` for one without `=` or without a key, or a key given twice.
  */
-export function parseLabels(texts: readonly string[]): Readonly<Record<string, string>> {
-  const labels = new Map<string, string>();
+export function parsePairs(texts: readonly string[], flag: string): Readonly<Record<string, string>> {
+  const pairs = new Map<string, string>();
   for (const text of texts) {
     const [, key = "", value = ""] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
-    if (key === "" || labels.has(key)) {
-      const fault = key === "" ? "--label takes KEY=VALUE" : `the label ${key} is given twice`;
-      throw new GatehouseError("usage.bad-argument", fault, { hint: "for example --label env=prod" });
+    if (key === "" || pairs.has(key)) {
+      const fault = key === "" ? `${flag} takes KEY=VALUE` : `${flag} ${key} is given twice`;
+      throw new GatehouseError("usage.bad-argument", fault, { hint: `for example ${flag} env=prod` });
     }
-    labels.set(key, value);
+    pairs.set(key, value);
   }
-  return Object.fromEntries(labels);
+  return Object.fromEntries(pairs);
 }
 
 /** What `--if-version` says, for a request. @throws GatehouseError `usage.bad-argument`. */

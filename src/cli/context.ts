@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { type Config, loadConfig } from "../config/index.ts";
+import { type Config, type ConfigFile, type ConfigSources, loadConfig } from "../config/index.ts";
 import type { Io } from "./io.ts";
 import { Output } from "./output.ts";
 
@@ -46,16 +46,21 @@ export function createOutput(io: Io, { json, quiet, color }: GlobalOptions): Out
   });
 }
 
-interface ConfigOptions extends GlobalOptions {
+export interface ConfigOptions extends GlobalOptions {
   readonly listen?: readonly string[];
   readonly name?: string;
 }
 
-/** @throws GatehouseError as `loadConfig` does. */
-export function createContext(io: Io, options: ConfigOptions, output: Output): Context {
-  const { home, timeout, listen, name } = options;
+/** What a command line says of the configuration. */
+export function configSources(io: Io, { home, timeout, listen, name }: ConfigOptions): ConfigSources {
   const { env, userHome, hostName } = io;
-  const config = loadConfig({ flags: { home, timeout, listen, name }, env, userHome, hostName });
+  return { flags: { home, timeout, listen, name }, env, userHome, hostName };
+}
+
+/** @throws GatehouseError as `loadConfig` does. */
+export function createContext(io: Io, options: ConfigOptions, output: Output, file?: ConfigFile): Context {
+  const { home } = options;
+  const config = loadConfig(configSources(io, options), file);
   const flags = home === undefined ? "" : ` --home ${shellWord(home)}`;
   const commandLine = (words: string): string => `${io.invocation} ${words}${flags}`;
   return { io, output, config, signal: AbortSignal.any([io.stop, io.readerGone]), commandLine };

@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { addBackup } from "./commands/backup.ts";
 import { addCa } from "./commands/ca.ts";
 import { addCompletion } from "./commands/completion.ts";
+import { addConfig } from "./commands/config.ts";
 import { addDevice } from "./commands/device.ts";
 import { addInit } from "./commands/init.ts";
 import { addKeys } from "./commands/keys.ts";
@@ -70,7 +71,7 @@ export function createProgram(io: Io, execute: Execute): Command {
       addKeys,
       addRotate,
     ],
-    ...[addSeal, addPing, addVersion, addCompletion],
+    ...[addSeal, addPing, addConfig, addVersion, addCompletion],
   ])
     add(commands);
   return program;

@@ -1,5 +1,6 @@
 import { EXIT } from "../core/index.ts";
-import { createContext, createOutput, type GlobalOptions } from "./context.ts";
+import { readConfigFile } from "./config-reader.ts";
+import { configSources, createContext, createOutput, type GlobalOptions } from "./context.ts";
 import { exitCodeFor, Interrupted } from "./failure.ts";
 import type { Io } from "./io.ts";
 import type { Output } from "./output.ts";
@@ -12,7 +13,8 @@ export async function run(io: Io): Promise<number> {
   let exitCode: number = EXIT.done;
   const program = createProgram(io, async (options, work) => {
     output = createOutput(io, options);
-    exitCode = (await work(createContext(io, options, output))) ?? EXIT.done;
+    const file = await readConfigFile(configSources(io, options));
+    exitCode = (await work(createContext(io, options, output, file))) ?? EXIT.done;
   });
   try {
     await program.parseAsync(io.argv, { from: "user" });

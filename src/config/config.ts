@@ -1,21 +1,26 @@
 /**
- * Flags before environment before defaults, checked once, into one frozen value.
+ * Flags before environment before file before defaults, checked once, into one frozen value.
  *
- * | variable               | meaning                                    | default                             |
- * | ---------------------- | ------------------------------------------ | ----------------------------------- |
- * | `GATEHOUSE_HOME`       | the install's directory                    | `$XDG_STATE_HOME/gatehouse`         |
- * | `GATEHOUSE_KEY_DIR`    | where key-encryption keys lie              | `$XDG_CONFIG_HOME/gatehouse/keys`   |
- * | `GATEHOUSE_LISTEN`     | addresses to bind, separated by commas     | `127.0.0.1:7443`                    |
- * | `GATEHOUSE_NAME`       | what this gatehouse or device calls itself | the host's name                     |
- * | `GATEHOUSE_TIMEOUT`    | how long a call may take, as `30s`         | 30 s                                |
- * | `GATEHOUSE_CERTIFICATE_LIFETIME` | how long certificates are good, from `1h` to `365d`; renewed at half of it | 30 d |
- * | `GATEHOUSE_LOG_LEVEL`  | `debug`, `info`, `warn` or `error`         | `info`; `warn` on a terminal        |
- * | `GATEHOUSE_DEBUG`      | `1` prints stacks of unexpected errors     | off                                 |
+ * | variable | key in the file | meaning | default |
+ * | --- | --- | --- | --- |
+ * | `GATEHOUSE_HOME` | | the install's directory | `$XDG_STATE_HOME/gatehouse` |
+ * | `GATEHOUSE_KEY_DIR` | | where key-encryption keys lie | `$XDG_CONFIG_HOME/gatehouse/keys` |
+ * | `GATEHOUSE_CONFIG` | | the file | `config.toml` in the home, when there is one |
+ * | `GATEHOUSE_LISTEN` | `listen` | addresses to bind; in the variable separated by commas | `127.0.0.1:7443` |
+ * | `GATEHOUSE_NAME` | `name` | what this gatehouse or device calls itself | the host's name |
+ * | `GATEHOUSE_TIMEOUT` | `timeout` | how long a call may take, as `30s` | 30 s |
+ * | `GATEHOUSE_CERTIFICATE_LIFETIME` | `certificate_lifetime` | how long certificates are good, from `1h` to `365d`; renewed at half of it | 30 d |
+ * | `GATEHOUSE_LOG_LEVEL` | `log_level` | `debug`, `info`, `warn` or `error` | `info`; `warn` on a terminal |
+ * | `GATEHOUSE_DEBUG` | | `1` prints stacks of unexpected errors | off |
+ * | | `limits` | see `limits-table.ts` | |
+ * | | `tools` | see `src/tools` | none |
  */
 
 import { isAbsolute, join, resolve } from "node:path";
-import { GatehouseError, isGatehouseError, LIMITS } from "../core/index.ts";
+import { GatehouseError, LIMITS } from "../core/index.ts";
+import { atPlace, type ConfigFile, readToml, refuseUnknownKeys, type Table, textAt } from "./config-file.ts";
 import { parseDuration } from "./duration.ts";
+import { DEFAULT_DEVICE_LIMITS, type DeviceLimits, parseDeviceLimits } from "./limits-table.ts";
 import { type ListenAddress, parseListenAddress } from "./listen-address.ts";
 import { nearestName } from "./nearest.ts";
 
@@ -38,7 +43,17 @@ export interface Config {
   readonly certificateLifetimeMs: number;
   readonly logLevel: LogLevel | undefined;
   readonly isDebug: boolean;
+  /** Where it is looked for; absolute. */
+  readonly configFile: string;
+  readonly limits: DeviceLimits;
+  /** The `tools` table as it was read, for who knows tools; undefined when there is none. */
+  readonly tools: unknown;
+  /** Where each setting came from. */
+  readonly origins: Readonly<Record<SettingName, Origin>>;
 }
+
+export type SettingName = (typeof SETTINGS)[number];
+export type Origin = "flag" | "variable" | "file" | "default";
 
 /** What the command line said; unset means that the environment or the default decides. */
 export interface ConfigFlags {
@@ -57,67 +72,132 @@ export interface ConfigSources {
   readonly hostName: string;
 }
 
-const VARIABLES = [
-  ...["HOME", "KEY_DIR", "LISTEN", "NAME", "TIMEOUT", "CERTIFICATE_LIFETIME", "LOG_LEVEL", "DEBUG"],
+const SETTINGS = [
+  ...["home", "key_dir", "config", "listen", "name", "timeout", "certificate_lifetime", "log_level", "debug"],
 ] as const;
+const ALL_DEFAULT = Object.freeze({
+  ...{ home: "default", key_dir: "default", config: "default", listen: "default", name: "default" },
+  ...{ timeout: "default", certificate_lifetime: "default", log_level: "default", debug: "default" },
+} satisfies Record<SettingName, Origin>);
+/** What a file may say. */
+const FILE_KEYS = [
+  "listen",
+  "name",
+  "timeout",
+  "certificate_lifetime",
+  "log_level",
+  "limits",
+  "tools",
+] as const;
+
 const HOUR_MS = 3_600_000;
 const CERTIFICATE_LIFETIME_MS_MAX = 365 * 24 * HOUR_MS;
 const PREFIX = "GATEHOUSE_";
 
-/**
- * @throws GatehouseError `usage.bad-argument` for a flag's value, `config.invalid` for an unknown
- * `GATEHOUSE_` variable (the hint names the nearest one) or for a variable's value.
- */
-export function loadConfig({ flags, env, userHome, hostName }: ConfigSources): Config {
+/** Where the file is, and whether somebody asked for it: one that is not there then is an error. Both paths absolute. */
+export function locateConfig(sources: ConfigSources): {
+  readonly home: string;
+  readonly path: string;
+  readonly isAskedFor: boolean;
+} {
+  const { flags, env, userHome } = sources;
   refuseUnknown(env);
-  const variable = (name: (typeof VARIABLES)[number]) => env[PREFIX + name] || undefined;
-  const read = <Value>(name: (typeof VARIABLES)[number], parse: (text: string) => Value) => {
-    const text = variable(name);
-    return text === undefined ? undefined : fromVariable(name, () => parse(text));
-  };
+  const asked = variableIn(env, "config");
   const home = resolve(
-    flags.home ?? variable("HOME") ?? xdg(env["XDG_STATE_HOME"], join(userHome, ".local/state")),
+    flags.home ?? variableIn(env, "home") ?? xdg(env["XDG_STATE_HOME"], join(userHome, ".local/state")),
   );
+  return {
+    home,
+    path: asked === undefined ? join(home, "config.toml") : resolve(asked),
+    isAskedFor: asked !== undefined,
+  };
+}
+
+/**
+ * `file` is what lies where `locateConfig` says, if anything does.
+ * @throws GatehouseError `usage.bad-argument` for a flag's value, `config.invalid` for an unknown `GATEHOUSE_` variable or
+ * key (the hint names the nearest one) and for a value of one.
+ */
+export function loadConfig(sources: ConfigSources, file?: ConfigFile): Config {
+  const { flags, env, userHome, hostName } = sources;
+  const { home, path } = locateConfig(sources);
+  const table = file === undefined ? {} : readToml(file);
+  refuseUnknownKeys(table, FILE_KEYS, path);
+  const origins: Record<SettingName, Origin> = { ...ALL_DEFAULT };
+  const read = <Value>(
+    name: SettingName,
+    parse: (text: string) => Value,
+    flag?: string,
+  ): Value | undefined => {
+    const found = find(name, { flag, env, table, path });
+    if (found === undefined) return undefined;
+    origins[name] = found.origin;
+    return found.origin === "flag" ? parse(found.text) : atPlace(found.place, () => parse(found.text));
+  };
   const keyDir = resolve(
-    variable("KEY_DIR") ?? join(xdg(env["XDG_CONFIG_HOME"], join(userHome, ".config")), "keys"),
+    read("key_dir", (text) => text) ?? join(xdg(env["XDG_CONFIG_HOME"], join(userHome, ".config")), "keys"),
   );
   refuseKeysInside(home, keyDir);
-  const given = flags.name === undefined ? read("NAME", parseName) : parseName(flags.name);
-  const listen = flags.listen?.map(parseListenAddress) ?? read("LISTEN", parseList);
+  // Found already; here for where they came from.
+  read("home", (text) => text, flags.home);
+  read("config", (text) => text);
+  const name = read("name", parseName, flags.name);
+  // No list joins to nothing.
+  const listen = read("listen", parseList, flags.listen?.join(","));
   return Object.freeze({
-    home,
-    keyDir,
+    ...{ home, keyDir, configFile: path },
     listen: Object.freeze(listen ?? [parseListenAddress("127.0.0.1")]),
-    name: given ?? nameOf(hostName),
-    isNameGiven: given !== undefined,
-    timeoutMs:
-      (flags.timeout === undefined ? read("TIMEOUT", parseDuration) : parseDuration(flags.timeout)) ??
-      LIMITS.callTimeoutMs,
-    certificateLifetimeMs: read("CERTIFICATE_LIFETIME", parseLifetime) ?? LIMITS.certificateLifetimeMs,
-    logLevel: read("LOG_LEVEL", parseLogLevel),
-    isDebug: variable("DEBUG") === "1",
+    name: name ?? nameOf(hostName),
+    isNameGiven: name !== undefined,
+    timeoutMs: read("timeout", parseDuration, flags.timeout) ?? LIMITS.callTimeoutMs,
+    certificateLifetimeMs: read("certificate_lifetime", parseLifetime) ?? LIMITS.certificateLifetimeMs,
+    logLevel: read("log_level", parseLogLevel),
+    isDebug: read("debug", (text) => text === "1") ?? false,
+    limits: "limits" in table ? parseDeviceLimits(table["limits"], path) : DEFAULT_DEVICE_LIMITS,
+    tools: table["tools"],
+    origins: Object.freeze(origins),
   });
 }
 
+interface Places {
+  readonly flag: string | undefined;
+  readonly env: ConfigSources["env"];
+  readonly table: Table;
+  readonly path: string;
+}
+
+interface Found {
+  readonly text: string;
+  readonly origin: Exclude<Origin, "default">;
+  /** For an error's message. */
+  readonly place: string;
+}
+
+function find(name: SettingName, { flag, env, table, path }: Places): Found | undefined {
+  if (flag !== undefined) return { text: flag, origin: "flag", place: "" };
+  const variable = variableIn(env, name);
+  if (variable !== undefined) return { text: variable, origin: "variable", place: variableOf(name) };
+  if (!(name in table)) return undefined;
+  const place = `${path}: ${name}`;
+  return { text: textAt(table[name], place), origin: "file", place };
+}
+
+function variableOf(name: SettingName): string {
+  return `${PREFIX}${name.toUpperCase()}`;
+}
+
+/** An empty one is as good as none. */
+function variableIn(env: ConfigSources["env"], name: SettingName): string | undefined {
+  return env[variableOf(name)] || undefined;
+}
+
 function refuseUnknown(env: ConfigSources["env"]): void {
-  const known: readonly string[] = VARIABLES.map((name) => PREFIX + name);
+  const known: readonly string[] = SETTINGS.map(variableOf);
   for (const name of Object.keys(env)) {
     if (!name.startsWith(PREFIX) || known.includes(name)) continue;
     const nearest = nearestName(name, known);
     throw new GatehouseError("config.invalid", `unknown environment variable ${name}`, {
       hint: nearest === undefined ? `known ones: ${known.join(", ")}` : `did you mean ${nearest}?`,
-    });
-  }
-}
-
-function fromVariable<Value>(name: string, parse: () => Value): Value {
-  try {
-    return parse();
-  } catch (error) {
-    if (!isGatehouseError(error)) throw error;
-    throw new GatehouseError("config.invalid", `${PREFIX}${name}: ${error.message}`, {
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
-      cause: error,
     });
   }
 }

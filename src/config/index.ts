@@ -1,3 +1,4 @@
+export { formatByteSize, parseByteSize } from "./byte-size.ts";
 export {
   type Config,
   type ConfigFlags,
@@ -5,8 +6,13 @@ export {
   LOG_LEVELS,
   type LogLevel,
   loadConfig,
+  locateConfig,
+  type Origin,
+  type SettingName,
 } from "./config.ts";
+export type { ConfigFile } from "./config-file.ts";
 export { parseDuration } from "./duration.ts";
+export { type DeviceLimits, describeDeviceLimits } from "./limits-table.ts";
 export {
   DEFAULT_PORT,
   formatListenAddress,
@@ -14,3 +20,4 @@ export {
   parseListenAddress,
 } from "./listen-address.ts";
 export { nearestName } from "./nearest.ts";
+export { parseRate, type Rate } from "./rate.ts";

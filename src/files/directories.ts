@@ -6,6 +6,7 @@ import { errnoOf, withFile } from "./failures.ts";
 
 const PRIVATE_DIR_MODE = 0o700;
 const OTHERS = 0o077;
+const WRITABLE_BY_OTHERS = 0o022;
 
 /**
  * Makes `path` and what is missing above it, 0700 each and durable; one that is there already must be private.
@@ -43,6 +44,26 @@ export async function checkPrivate(path: string): Promise<void> {
     const mode = found.isDirectory() ? "700" : "600";
     throw new GatehouseError("home.bad-permissions", `${path} is open to other users`, {
       hint: `chmod ${mode} ${path}`,
+    });
+  }
+}
+
+/**
+ * Checks that nobody but this user and root can have written `path`, a regular file: what it says is believed.
+ *
+ * @throws home.bad-permissions with the command that mends it. @throws file.not-found, file.io
+ */
+export async function checkTrusted(path: string): Promise<void> {
+  const found = await withFile(path, () => stat(path));
+  if (!found.isFile()) throw new GatehouseError("home.bad-permissions", `${path} is not a regular file`);
+  if (geteuid !== undefined && found.uid !== geteuid() && found.uid !== 0) {
+    throw new GatehouseError("home.bad-permissions", `${path} belongs to another user`, {
+      hint: `chown it to the user that runs gatehouse, or to root`,
+    });
+  }
+  if ((found.mode & WRITABLE_BY_OTHERS) !== 0) {
+    throw new GatehouseError("home.bad-permissions", `${path} can be changed by other users`, {
+      hint: `chmod go-w ${path}`,
     });
   }
 }

@@ -1,5 +1,12 @@
 export { AppendFile } from "./append-file.ts";
-export { checkPrivate, checkPrivateTree, ensurePrivateDir, removeLeftovers, syncDir } from "./directories.ts";
+export {
+  checkPrivate,
+  checkPrivateTree,
+  checkTrusted,
+  ensurePrivateDir,
+  removeLeftovers,
+  syncDir,
+} from "./directories.ts";
 export { listNames, removeExpendable, takeExpendable, writeExpendable } from "./expendable.ts";
 export { type HomeLayout, homeLayout } from "./home-layout.ts";
 export { lockHome } from "./home-lock.ts";

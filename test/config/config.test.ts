@@ -8,6 +8,14 @@ import {
 } from "../../src/config/index.ts";
 import { isGatehouseError } from "../../src/core/index.ts";
 
+const DEFAULT_LIMITS = {
+  calls: { count: 2_000, periodMs: 1_000 },
+  denials: { count: 20, periodMs: 1_000 },
+  ownFolderBytes: 67_108_864,
+  actions: new Map([["tool:run", { count: 60, periodMs: 60_000 }]]),
+  said: new Set(),
+};
+
 const load = (env: Record<string, string>, flags = {}) =>
   loadConfig({ flags, env, userHome: "/home/ada", hostName: "kitchen.example" });
 
@@ -76,6 +84,10 @@ describe("loadConfig", () => {
       certificateLifetimeMs: 30 * 86_400_000,
       logLevel: undefined,
       isDebug: false,
+      configFile: "/home/ada/.local/state/gatehouse/config.toml",
+      limits: DEFAULT_LIMITS,
+      tools: undefined,
+      origins: expect.objectContaining({ home: "default", listen: "default", name: "default" }),
     });
     const { home, keyDir } = load({ XDG_STATE_HOME: "/s", XDG_CONFIG_HOME: "relative" });
     expect([home, keyDir]).toEqual(["/s/gatehouse", "/home/ada/.config/gatehouse/keys"]);
