@@ -92,6 +92,9 @@ export const ERROR_CODES = {
   "key.wrong": { status: "unavailable", exit: EXIT.sealed },
   "key.unsupported": { status: "unimplemented", exit: EXIT.usage },
 
+  "user.not-found": { status: "not-found", exit: EXIT.notFound },
+  "user.exists": { status: "already-exists", exit: EXIT.conflict },
+
   "device.not-found": { status: "not-found", exit: EXIT.notFound },
   "device.ambiguous": { status: "invalid-argument", exit: EXIT.usage },
   "device.unknown": { status: "unauthenticated", exit: EXIT.notPaired },

@@ -6,8 +6,10 @@ export const LIMITS = {
   secretPathSegmentBytes: 128,
   secretPathBytes: 512,
   secretContentTypeBytes: 128,
-  /** All sealed values together: sql.js keeps them in memory. */
+  /** All secrets' records together, their names included: sql.js keeps them in memory. */
   vaultBytes: 1_073_741_824,
+  /** The engine's pages: WebAssembly ends at two gigabytes, and what is small must find room after secrets have none. */
+  vaultImageBytes: 1_610_612_736,
   /** One journal write: a few of the largest secrets, so that many waiting ones do not need one huge buffer. */
   vaultGroupBytes: 8_388_608,
   /** Mutations waiting for the journal; past that a caller is told to come back. */
@@ -134,6 +136,10 @@ export const LIMITS = {
   deviceNameBytes: 64,
   devices: 10_000,
   rolesPerDevice: 16,
+  users: 1_000,
+  userNameBytes: 64,
+  /** A policy source, or an approval with its arguments. */
+  shelfRecordBytes: 131_072,
 
   /** Leaves of one authority whose signature need not be checked again. */
   verifiedSignatures: 1_024,
@@ -155,6 +161,9 @@ export const LIMITS = {
 
   decisionMemoEntries: 10_000,
   policyBytes: 262_144,
+  policySourceBytes: 65_536,
+  /** Sets that can be gone back to. */
+  policySetsKept: 100,
 
   auditRecordBytes: 65_536,
   /** Records sealed and written together: large enough to share the cost, small enough not to hold up the loop. */
@@ -181,6 +190,67 @@ export const LIMITS = {
   restartHealthyMs: 60_000,
   /** From telling the daemon to stop to ending it: the drain, and one freeze found out meanwhile. */
   superviseStopMs: 20_000,
+
+  /** Tools of one configuration: more than anybody declares by hand, few enough to list in one answer. */
+  tools: 256,
+  toolNameBytes: 64,
+  toolDescriptionBytes: 1_024,
+  toolGroups: 16,
+  toolCommandElements: 64,
+  /** One element of a command, in characters, and the parts that parameters cut it into. */
+  toolCommandElementLength: 4_096,
+  toolCommandParts: 32,
+  toolParameters: 32,
+  toolChoices: 64,
+  toolPatternLength: 512,
+  /** Characters of one argument, and at most: an approver has to read them. */
+  toolArgumentLength: 256,
+  toolArgumentLengthMax: 4_096,
+  /** All arguments of a call: with them an approval still fits its record. */
+  toolArgumentsBytes: 65_536,
+  /** A pattern that takes longer for one argument (some take years) would hold up everybody. */
+  toolMatchMs: 250,
+  toolEnvironment: 64,
+  toolEnvironmentValueBytes: 32_768,
+  toolSecrets: 16,
+  /** A shorter secret is found in any text, and hiding it would tell it. */
+  toolSecretBytesMin: 4,
+  toolSecretBytesMax: 65_536,
+  /** All secrets of a call: hiding them takes some 600 bytes for each of these while it runs. */
+  toolSecretsBytes: 131_072,
+  /** Paths that a sandbox shows, and the length of one. */
+  toolSandboxPaths: 64,
+  toolPathBytes: 4_096,
+  toolTimeoutMs: 60_000,
+  toolTimeoutMsMax: 600_000,
+  toolOutputBytes: 1_048_576,
+  toolOutputBytesMax: 67_108_864,
+  /** One event of output: a pipe's worth. */
+  toolChunkBytes: 65_536,
+  toolConcurrency: 1,
+  toolConcurrencyMax: 32,
+  /** What a caller is told to wait when a tool runs as often as it may. */
+  toolBusyRetryMs: 1_000,
+  /** From SIGTERM to SIGKILL. */
+  toolKillGraceMs: 2_000,
+  /** Looks for what a tool left behind, 5 ms apart: what has not died by then cannot be killed. */
+  toolReapRounds: 200,
+  /** Processes looked at before others get their turn: half a millisecond or so. */
+  toolScanBatch: 32,
+  /** How long we wait, all in all, for output that somebody else still holds open after the end. */
+  toolLingerMs: 1_000,
+  /** How long a question waits for its yes, and at most: whoever asked has forgotten why after an hour. */
+  toolApprovalMs: 600_000,
+  toolApprovalMsMax: 3_600_000,
+  /** A yes is good for one call that comes soon. */
+  toolApprovalUseMs: 300_000,
+  toolApprovalReasonLength: 256,
+  /** What an approver's app is shown at once. */
+  toolDocumentApprovals: 64,
+  toolDocumentBytes: 262_144,
+  toolDocumentDepth: 32,
+  toolPatchOperations: 1_000,
+  toolPointerLength: 1_024,
 
   /** Session tickets a client keeps for one gatehouse: as many commands may come back quickly at once. */
   ticketsPerGatehouse: 4,

@@ -42,6 +42,7 @@ export {
 export { ristretto255 } from "./ristretto255.ts";
 export {
   agree,
+  agreementKeyOf,
   agreementPublicKey,
   exportAgreementKey,
   generateAgreementKey,

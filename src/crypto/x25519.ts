@@ -14,10 +14,15 @@ import {
 export function generateAgreementKey(random: Random = systemRandom): KeyObject {
   const secret = random.bytes(32);
   try {
-    return privateKeyFromRaw("x25519", secret);
+    return agreementKeyOf(secret);
   } finally {
     secret.fill(0);
   }
+}
+
+/** The agreement key of 32 secret bytes. Borrows them. */
+export function agreementKeyOf(secret: Uint8Array): KeyObject {
+  return privateKeyFromRaw("x25519", secret);
 }
 
 /** @throws RangeError unless `pkcs8` is the DER of an X25519 private key. Borrows it. */

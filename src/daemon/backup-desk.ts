@@ -59,18 +59,19 @@ async function* makeBackup(
   const identityCopy = await identity.copyFor(layout.identityDir, { keys: provider, random });
   let small: readonly ArchiveEntry[] = [];
   let audit: readonly { readonly name: string; readonly sizeBytes: number }[] = [];
+  let [revocationEpoch, createdAt] = [0, 0];
   using capture = await vault.capture({
     provider,
     mark: async () => {
+      [revocationEpoch, createdAt] = [vault.devices.epoch, clock.now()];
       [small, audit] = [await smallFiles(layout), await sizesIn(layout.auditDir)];
     },
   });
-  const createdAt = clock.now();
   const file = await writeBackup(
     {
       manifest: {
         ...{ createdAt, gatehouse: { id: identity.id, name: boot.name }, vaultId: vault.id },
-        ...{ sequence: capture.sequence, revocationEpoch: vault.devices.epoch },
+        ...{ sequence: capture.sequence, revocationEpoch },
       },
       homeFiles: homeFiles(capture, [
         ...small,

@@ -77,6 +77,8 @@ export async function testRecovery(
 export async function restoreHomeKeys(options: HomeKeyOptions, added: KeyProvider): Promise<KeySlot> {
   return await withKeyring(options, async (layout, keys) => {
     const { kek: recovery, keyDir, random, clock } = options;
+    // Before anything is made: a key file that nobody needs would be left.
+    await added.checkFree?.(keys.vaultId);
     await restoreIdentity(layout, { recovery, keyDir, random });
     await writeKeyPointer(layout.keyPointerFile, keyDir);
     return await keys.addSlot(added, clock.now());

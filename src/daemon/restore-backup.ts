@@ -57,6 +57,7 @@ export async function restoreBackup(
   await using place = await temporaryDir(`${home}.restore-`);
   const unpacked = await unpack(place.path, input);
   const { layout, backup, recovery } = unpacked;
+  await input.kek.checkFree?.(backup.manifest.vaultId);
   await proveBackup(unpacked, input);
   input.signal?.throwIfAborted();
   const { keyDir, clock, random } = input;

@@ -1,4 +1,5 @@
 import { createSecretKey, type KeyObject } from "node:crypto";
+import { lstat } from "node:fs/promises";
 import { join } from "node:path";
 import {
   concat,
@@ -54,6 +55,9 @@ export function keyFileProvider(
         file.fill(0);
       }
     },
+    async checkFree(id): Promise<void> {
+      if (await isThere(pathOf(id))) throw keyFileExists();
+    },
     async load(id): Promise<KeyObject> {
       checkKeyId(id);
       const file = await readKeyFile(pathOf(id), id);
@@ -64,6 +68,13 @@ export function keyFileProvider(
       }
     },
   };
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await lstat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function readKeyFile(path: string, id: string): Promise<Uint8Array> {
@@ -113,6 +124,6 @@ function idBytes(id: string): Uint8Array {
 
 function keyFileExists(): GatehouseError<"file.exists"> {
   return new GatehouseError("file.exists", "a key file is there already and is never replaced", {
-    hint: "move it away, or name another one with --kek keyfile:PATH",
+    hint: "it may open another home of this gatehouse, so keep it; name another place: keyfile:PATH, or GATEHOUSE_KEY_DIR",
   });
 }

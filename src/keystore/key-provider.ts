@@ -17,6 +17,8 @@ export interface KeyProvider {
    * replaces a key.
    */
   create(id: string): Promise<ProvidedKey>;
+  /** Throws what `create` would throw for a key that is there already; where that can be known before. */
+  checkFree?(id: string): Promise<void>;
   /**
    * The key named `id`, with what `create` answered as its parameters.
    * @throws GatehouseError `key.missing` when there is none or it cannot be had now, `key.wrong` when it is visibly

@@ -11,10 +11,10 @@ import {
 } from "../core/index.ts";
 import {
   agree,
+  agreementKeyOf,
   agreementPublicKey,
   generateAgreementKey,
   hkdfSha256,
-  importAgreementKey,
   LABELS,
 } from "../crypto/index.ts";
 import { decodeBech32, encodeBech32 } from "./bech32.ts";
@@ -40,9 +40,6 @@ const RECIPIENT_PREFIX = "age";
 const PUBLIC_BYTES = 32;
 /** Twice what it has: people paste with spaces. */
 const TEXT_BYTES_MAX = 160;
-/** Of an X25519 private key (RFC 8410 §7), before its 32 bytes. */
-const PKCS8_HEAD = Uint8Array.of(0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x6e, 4, 0x22, 4, 0x20);
-
 /** The kind of what a recovery key opens. */
 export const RECOVERY_KIND = "recovery";
 
@@ -58,7 +55,7 @@ export function generateRecoveryKey(random: Random): RecoveryKey {
   const text = encodeBech32(SECRET_PREFIX, secret);
   for (const [index, code] of text.entries()) if (code >= 0x61 && code <= 0x7a) text[index] = code - 32;
   try {
-    return { text: new SecretBytes(text), recipient: agreementPublicKey(privateKeyOf(secret)) };
+    return { text: new SecretBytes(text), recipient: agreementPublicKey(agreementKeyOf(secret)) };
   } finally {
     secret.fill(0);
   }
@@ -157,22 +154,13 @@ function parseRecoveryKey(text: Uint8Array): KeyObject {
   const trimmed = text.filter((code) => code > 0x20);
   const secret = text.length > TEXT_BYTES_MAX ? undefined : decodeBech32(SECRET_PREFIX, trimmed);
   try {
-    if (secret?.length === KEY_BYTES) return privateKeyOf(secret);
+    if (secret?.length === KEY_BYTES) return agreementKeyOf(secret);
   } finally {
     for (const bytes of [text, trimmed, secret]) bytes?.fill(0);
   }
   throw new GatehouseError("usage.bad-argument", "this is no recovery key, or it has a typing mistake", {
     hint: "it begins with AGE-SECRET-KEY-1 and has 74 characters",
   });
-}
-
-function privateKeyOf(secret: Uint8Array): KeyObject {
-  const pkcs8 = concat(PKCS8_HEAD, secret);
-  try {
-    return importAgreementKey(pkcs8);
-  } finally {
-    pkcs8.fill(0);
-  }
 }
 
 /** Takes `shared`. */
@@ -206,4 +194,4 @@ function damagedParameters(): GatehouseError<"file.damaged"> {
   });
 }
 
-const PROBE = privateKeyOf(new Uint8Array(KEY_BYTES).fill(1));
+const PROBE = agreementKeyOf(new Uint8Array(KEY_BYTES).fill(1));

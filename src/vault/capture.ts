@@ -61,8 +61,15 @@ export async function captureVault(
   { files, dir, keyring, store, clock }: CaptureParts,
   { provider, mark }: { readonly provider: KekProvider; readonly mark: () => Promise<void> },
 ): Promise<VaultCapture> {
-  let [number, sealed]: [number, Uint8Array] = [0, new Uint8Array()];
-  await store.capture(mark, async (snapshot) => {
+  let [number, sealed, header]: [number, Uint8Array, Uint8Array] = [0, new Uint8Array(), new Uint8Array()];
+  // What was captured lies under the keys of that moment: a rotation meanwhile takes them from the live ring.
+  let { keks } = keyring;
+  const marked = async (): Promise<void> => {
+    keks = keyring.keks;
+    header = await keyring.headerFor(provider, clock.now());
+    await mark();
+  };
+  await store.capture(marked, async (snapshot) => {
     number = snapshot;
     sealed = await files.read(snapshotPath(dir, snapshot));
   });
@@ -73,7 +80,6 @@ export async function captureVault(
     number,
     bytes: sealed,
   });
-  const header = await keyring.headerFor(provider, clock.now());
   const image = await Image.open(bytes);
   return {
     sequence: position.sequence,
@@ -82,12 +88,15 @@ export async function captureVault(
       { name: snapshotName(number), bytes: sealed },
       { name: segmentName(number), bytes: encodeSegmentHeader(keys, number, position) },
     ],
-    versions: () => versionsIn(image, keyring),
+    versions: () => versionsIn(image, { vaultId: keyring.vaultId, keks }),
     [Symbol.dispose]: () => image[Symbol.dispose](),
   };
 }
 
-function* versionsIn(image: Image, keyring: LiveKeyring): Generator<CapturedVersion, void, void> {
+function* versionsIn(
+  image: Image,
+  keyring: Pick<LiveKeyring, "vaultId" | "keks">,
+): Generator<CapturedVersion, void, void> {
   for (const { key, body } of pages(image, "version")) {
     const stored = StoredVersion.decode(body);
     if (stored.isDestroyed) continue;

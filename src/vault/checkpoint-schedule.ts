@@ -44,7 +44,7 @@ export class CheckpointSchedule {
   #snapshot: number | undefined;
   /** The oldest segment still there. */
   #oldest: number;
-  /** Older snapshots that could not be removed yet. */
+  /** Other snapshots that may be there still, to be removed. */
   #replaced: number[] = [];
   #earlierBytes: number;
   #transactions: number;
@@ -140,9 +140,15 @@ export class CheckpointSchedule {
   async #make({ to, expected, handedOver, use }: Making): Promise<void> {
     const { audit, logger } = this.#parts;
     await this.#makeVerified(to, expected);
-    await use?.(to);
-    await handedOver();
-    await audit.sync();
+    try {
+      await use?.(to);
+      await handedOver();
+      await audit.sync();
+    } catch (failure) {
+      // It is right, and not the one that the next begins from: it goes with those that the next replaces.
+      this.#replaced.push(to);
+      throw failure;
+    }
     await this.#drop(to);
     logger.info("vault-checkpoint", { snapshot: to, sequence: expected.sequence });
   }
@@ -155,7 +161,9 @@ export class CheckpointSchedule {
         throw new Error("the snapshot does not stand where the journal does");
     } catch (failure) {
       // A snapshot that is there but not right would keep the vault from opening; the journal still has it all.
+      this.#replaced.push(to);
       await files.remove(snapshotPath(dir, to));
+      this.#replaced.pop();
       throw failure;
     }
   }
@@ -164,6 +172,7 @@ export class CheckpointSchedule {
   async #drop(to: number): Promise<void> {
     const { files, dir } = this.#parts;
     if (this.#snapshot !== undefined) this.#replaced.push(this.#snapshot);
+    this.#replaced.sort((a, b) => a - b);
     this.#snapshot = to;
     for (let old = this.#replaced[0]; old !== undefined; old = this.#replaced[0]) {
       await files.remove(snapshotPath(dir, old));

@@ -29,6 +29,8 @@ export interface DeviceRow {
   readonly name: string;
   /** In alphabetical order. */
   readonly roles: readonly string[];
+  /** Name of the user that it belongs to. */
+  readonly user: string | undefined;
   /** 32 bytes, pinned for good. */
   readonly identityKey: Uint8Array;
   /** SHA-256 of the SubjectPublicKeyInfo of the TLS key in use, pinned. */
@@ -60,6 +62,7 @@ export function encodeDevice(row: DeviceRow): Uint8Array {
   return StoredDevice.encode({
     ...{ name: row.name, kind: row.kind, platform: row.platform, pairedAt: row.pairedAt },
     ...{ identityKey: row.identityKey, spkiSha256: row.spkiSha256, roles: [...roles] },
+    user: row.user ?? "",
     nextSpkiSha256: row.nextSpkiSha256 ?? new Uint8Array(0),
     quarantinedAt: row.quarantinedAt ?? 0,
     heldAt: row.heldAt ?? 0,
@@ -77,6 +80,7 @@ export function decodeDevice(id: string, body: Uint8Array): DeviceRow {
   const { name, roles, kind, platform, pairedAt, nextSpkiSha256 } = device;
   return {
     ...{ id, name, roles: [...roles], kind, platform, pairedAt, state: stateOf(device) },
+    user: device.user === "" ? undefined : device.user,
     identityKey: copyOf(device.identityKey),
     spkiSha256: copyOf(device.spkiSha256),
     nextSpkiSha256: nextSpkiSha256.length === 0 ? undefined : copyOf(nextSpkiSha256),

@@ -38,7 +38,8 @@ export interface HoldWish {
 
 const OWNER = "owner";
 /** Rare enough that all device changes take turns: names and the last owner are then checked without a race. */
-const LOCK = ["device"];
+export const DEVICES_LOCK = "device";
+const LOCK = [DEVICES_LOCK];
 const EPOCH = "devices/epoch";
 /** Good at once: three are usual. */
 const CERTIFICATES_MAX = 8;
@@ -101,6 +102,8 @@ export class Devices {
       const certificates = [...earlier, certificate].slice(-CERTIFICATES_MAX);
       const row: DeviceRow = {
         ...{ ...fields, roles: [role], certificates, state: "active" },
+        // Whose it was before, or whose place it takes: joining again is no way out of belonging to somebody.
+        user: known?.user,
         ...{ nextSpkiSha256: undefined, quarantinedAt: undefined, heldAt: undefined, revokedAt: undefined },
         ...{ readmittedUntil: undefined, lastSeen: undefined },
       };
@@ -186,6 +189,35 @@ export class Devices {
       if (role === OWNER) this.#checkNotLastOwner(row);
       return this.#lessened({ ...row, roles: row.roles.filter((own) => own !== role) });
     });
+  }
+
+  /**
+   * Says whose it is; `undefined`: nobody's. `checkUser` runs where no user can come or go before the change.
+   * @throws GatehouseError `device.not-found`, `device.revoked`; what `checkUser` throws.
+   */
+  async assign(
+    id: string,
+    user: string | undefined,
+    mutation: Mutation<DeviceRow>,
+    checkUser: () => void,
+  ): Promise<DeviceRow> {
+    return await this.#change(id, mutation, (row) => {
+      if (user !== undefined) checkUser();
+      if (row.state === "revoked") throw revoked();
+      if (row.user === user) return unchanged(row);
+      return row.user === undefined ? stored({ ...row, user }) : this.#lessened({ ...row, user });
+    });
+  }
+
+  /** What takes all devices from a user, and counts the epoch. */
+  withoutUser(user: string): readonly Change[] {
+    const owned = [...this.#rows.values()].filter((row) => row.user === user);
+    return [...owned.flatMap((row) => stored({ ...row, user: undefined }).changes), this.#nextEpoch()];
+  }
+
+  /** Counts the epoch: part of a change that takes a right away without changing a device; under `DEVICES_LOCK`. */
+  epochChange(): Change {
+    return this.#nextEpoch();
   }
 
   /** @throws GatehouseError `device.not-found`, `device.revoked`, `device.quarantined`, `device.held`. */

@@ -12,3 +12,8 @@ export function isNoSpace(failure: unknown): boolean {
   const code: unknown = "code" in failure ? failure.code : undefined;
   return code === "ENOSPC" || code === "EDQUOT" || isNoSpace(failure.cause);
 }
+
+/** For an error's words. */
+export function formatBytes(sizeBytes: number): string {
+  return sizeBytes >= 2 ** 20 ? `${Math.floor(sizeBytes / 2 ** 20)} MiB` : `${sizeBytes} bytes`;
+}

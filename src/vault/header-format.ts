@@ -16,19 +16,32 @@ import { unknownFormat } from "./unknown-format.ts";
 /**
  * The vault's header file: who it is, and its keyring once for every key that can open it.
  *
- * | bytes | format 2 | | bytes | format 1 |
- * | --- | --- | --- | --- | --- |
- * | 3 | `GHH` | | 3 | `GHH` |
- * | 1 | format 2 | | 1 | format 1 |
- * | 16 | vault id | | 16 | vault id |
- * | 8 | created, Unix ms | | 8 | created, Unix ms |
- * | 1 | number of slots, 1 to 8 | | 1 | number of slots, 1 |
- * | … | slots: u8 number from 1, no two the same · u64 created, Unix ms · u8 length, kind · u32 length, parameters · u32 length, sealed keyring | | … | slot: u8 length, kind · u32 length, parameters · u32 length, sealed keyring |
- * | 32 | HMAC-SHA-256 of all before, under a key of the storage root | | 32 | the same |
- * | 32 | SHA-256 of all before | | 32 | the same |
+ * | bytes | field |
+ * | --- | --- |
+ * | 3 | `GHH` |
+ * | 1 | format 3 |
+ * | 16 | vault id |
+ * | 8 | created, Unix ms |
+ * | 1 | number of slots, 1 to 8 |
+ * | … | slots |
+ * | 32 | HMAC-SHA-256 of all before, under a key of the storage root |
+ * | 32 | SHA-256 of all before |
+ *
+ * | bytes | slot |
+ * | --- | --- |
+ * | 1 | number from 1, no two the same |
+ * | 8 | created, Unix ms |
+ * | 1 + n | u8 length, kind |
+ * | 4 + n | u32 length, parameters |
+ * | 32 | X25519 public key of the slot's key: what the keyring is sealed to |
+ * | 32 | proof by the slot's key that this vault's storage root is the one it was made for |
+ * | 4 + n | u32 length, sealed keyring: ephemeral X25519 public key (32) ‖ salt ‖ commitment ‖ ciphertext ‖ tag |
+ *
+ * Format 2 had neither public key, proof nor ephemeral key, format 1 a single slot without number and time: both are read.
  *
  * The plain hash tells a damaged file from a wrong key; the HMAC keeps slots from being added, dropped or swapped by
- * somebody without the keys. Nothing in a slot is acted on before a key has opened it, so it holds no paths and no
+ * somebody without the keys. Anybody can seal to a public key: the proof keeps a keyring out that was made for the slot by
+ * somebody who does not know the root. Nothing in a slot is acted on before a key has opened it, so it holds no paths and no
  * commands: whoever can write the file could otherwise choose what we run.
  */
 
@@ -36,13 +49,16 @@ const MAGIC = utf8("GHH");
 const ID_BYTES = 16;
 const HEAD_BYTES = 3 + 1 + ID_BYTES + 8;
 const HASH_BYTES = 32;
+const PUBLIC_BYTES = 32;
+const PROOF_BYTES = 32;
 const PARAMETERS_MAX = 1_024;
 const KEYRING_MAX = 4_096;
 
-export const HEADER_FORMAT = 2;
+export type HeaderFormat = 1 | 2 | 3;
+export const HEADER_FORMAT = 3;
 export const SLOTS_MAX = 8;
 /** What the plaintext of a sealed keyring may have. */
-export const KEYRING_BYTES_MAX = KEYRING_MAX - SEALED_OVERHEAD_BYTES;
+export const KEYRING_BYTES_MAX = KEYRING_MAX - SEALED_OVERHEAD_BYTES - PUBLIC_BYTES;
 
 export interface HeaderSlot {
   /** For as long as the slot is there. */
@@ -52,11 +68,14 @@ export interface HeaderSlot {
   /** Of the key provider. */
   readonly kind: string;
   readonly parameters: Uint8Array;
+  /** 32 bytes each; empty in formats 1 and 2. */
+  readonly publicKey: Uint8Array;
+  readonly proof: Uint8Array;
   readonly sealed: Uint8Array;
 }
 
 export interface HeaderBody {
-  readonly format: 1 | 2;
+  readonly format: HeaderFormat;
   /** 32 lower-case hex digits. */
   readonly vaultId: string;
   /** Unix ms. */
@@ -78,11 +97,11 @@ export function headOf({ format, vaultId, createdAt }: Omit<HeaderBody, "slots">
 
 /** What a sealed keyring is bound to beside the head. */
 export function slotBinding(
-  format: 1 | 2,
-  { number, createdAt, kind, parameters }: Omit<HeaderSlot, "sealed">,
+  format: HeaderFormat,
+  { number, createdAt, kind, parameters, publicKey, proof }: Omit<HeaderSlot, "sealed">,
 ): Uint8Array {
   const writer = format === 1 ? new ByteWriter() : new ByteWriter().u8(number).u64(createdAt);
-  return writer.prefixed(utf8(kind)).prefixed(parameters).finish();
+  return writer.prefixed(utf8(kind)).prefixed(parameters).raw(publicKey).raw(proof).finish();
 }
 
 /** Newest format. `macOf` gets the bytes before the MAC. @throws RangeError for slots that fit no file. */
@@ -93,12 +112,13 @@ export function encodeHeader(
   const { slots } = header;
   if (slots.length < 1 || slots.length > SLOTS_MAX) throw new RangeError(`header: ${slots.length} slots`);
   const writer = new ByteWriter().raw(headOf({ ...header, format: HEADER_FORMAT })).u8(slots.length);
-  for (const { number, createdAt, kind, parameters, sealed } of slots) {
+  for (const { number, createdAt, kind, parameters, publicKey, proof, sealed } of slots) {
     if (parameters.length > PARAMETERS_MAX)
       throw new RangeError(`kek: ${parameters.length} bytes of parameters`);
     if (sealed.length > KEYRING_MAX) throw new RangeError(`header: a keyring of ${sealed.length} bytes`);
     const name = utf8(kind);
-    writer.u8(number).u64(createdAt).u8(name.length).raw(name).prefixed(parameters).prefixed(sealed);
+    writer.u8(number).u64(createdAt).u8(name.length).raw(name).prefixed(parameters);
+    writer.raw(publicKey).raw(proof).prefixed(sealed);
   }
   const body = writer.finish();
   const sealed = new ByteWriter().raw(body).raw(macOf(body)).finish();
@@ -114,7 +134,8 @@ export function parseHeader(path: string, file: Uint8Array): Header {
     throw damaged(path, 0, "its hash does not match");
   if (!equalBytes(file.subarray(0, 3), MAGIC)) throw damaged(path, 0, "it is not a vault's header");
   const format = file[3];
-  if (format !== 1 && format !== 2) throw unknownFormat(`format ${String(format)} of ${basename(path)}`);
+  if (format !== 1 && format !== 2 && format !== 3)
+    throw unknownFormat(`format ${String(format)} of ${basename(path)}`);
   const body = copyOf(file.subarray(0, bodyLength));
   const reader = new ByteReader(body.subarray(4));
   const [vaultId, createdAt] = [hex(reader.raw(ID_BYTES)), readCreated(path, reader)];
@@ -133,7 +154,7 @@ function readCreated(path: string, reader: ByteReader): number {
 function readSlots(
   path: string,
   reader: ByteReader,
-  { format, createdAt }: { readonly format: 1 | 2; readonly createdAt: number },
+  { format, createdAt }: { readonly format: HeaderFormat; readonly createdAt: number },
 ): readonly HeaderSlot[] {
   try {
     const count = reader.u8();
@@ -143,6 +164,8 @@ function readSlots(
       createdAt: format === 1 ? createdAt : reader.u64(),
       kind: fromUtf8(reader.raw(reader.u8())),
       parameters: copyOf(reader.prefixed(PARAMETERS_MAX)),
+      publicKey: copyOf(reader.raw(format === 3 ? PUBLIC_BYTES : 0)),
+      proof: copyOf(reader.raw(format === 3 ? PROOF_BYTES : 0)),
       sealed: copyOf(reader.prefixed(KEYRING_MAX)),
     }));
     reader.end();

@@ -1,6 +1,7 @@
 import initSqlJs, { type Database, type SqlJsStatic, type SqlValue, type Statement } from "sql.js";
-import { invariant } from "../core/index.ts";
-import type { ListRange, StoredRecord } from "./store.ts";
+import { GatehouseError, invariant } from "../core/index.ts";
+import { LAST_KEY } from "./pages.ts";
+import { type ListRange, RECORD_OVERHEAD_BYTES, type StoredRecord } from "./store.ts";
 import type { Space, Transaction } from "./transaction.ts";
 
 /** Column for column the same everywhere: SQLite then copies a table page by page. */
@@ -30,11 +31,15 @@ const sqlOf = (place: Place) =>
     get: `SELECT revision, body FROM ${place}.record WHERE space = ? AND key = ?`,
     list: `SELECT key, revision, body FROM ${place}.record
       WHERE space = ? AND key > ? AND key < ? ORDER BY key LIMIT ?`,
-    size: `SELECT coalesce(sum(length(body)), 0) FROM ${place}.record WHERE space = ?`,
+    size: `SELECT coalesce(sum(length(body) + 2 * (length(space) + length(key)) + ${RECORD_OVERHEAD_BYTES}), 0)
+      FROM ${place}.record WHERE space = ? AND key > ? AND key < ?`,
+    pages: `SELECT page_count * page_size FROM pragma_page_count('${place}'), pragma_page_size('${place}')`,
   }) as const;
 
 /** `main`: the database file that sql.js keeps in a file system of its own, in memory. `live`: SQLite's own pages. */
 type Place = "main" | "live";
+
+const EVERY_KEY: Omit<ListRange, "limit"> = { after: "", before: LAST_KEY };
 
 let engine: Promise<SqlJsStatic> | undefined;
 
@@ -52,6 +57,7 @@ export class Image implements Disposable {
       get: database.prepare(sql.get),
       list: database.prepare(sql.list),
       size: database.prepare(sql.size),
+      pages: database.prepare(sql.pages),
     };
   }
 
@@ -83,9 +89,12 @@ export class Image implements Disposable {
       for (const transaction of transactions) this.#applyOne(transaction);
       this.#database.run("COMMIT");
     } catch (cause) {
-      this.#database.run("ROLLBACK");
-      // sql.js throws bare strings too.
-      throw new Error("broken invariant: a journalled statement failed", { cause });
+      this.#rollBack();
+      // Statements fail for want of memory alone, which the engine has two gigabytes of. sql.js throws bare strings too.
+      throw new GatehouseError("vault.full", "the vault's records do not fit into memory", {
+        hint: "destroy what is no longer needed, or restore a backup on a machine with more memory",
+        cause,
+      });
     }
   }
 
@@ -117,18 +126,14 @@ export class Image implements Disposable {
     }
   }
 
-  /** Bytes of all bodies in `space`. */
-  sizeOf(space: Space): number {
-    const { size } = this.#statements;
-    try {
-      size.bind([space]);
-      size.step();
-      const [bytes] = size.get();
-      invariant(typeof bytes === "number", "a sum is a number");
-      return bytes;
-    } finally {
-      size.reset();
-    }
+  /** What the records of `space` cost; those between two keys with `range`. */
+  sizeOf(space: Space, { after, before } = EVERY_KEY): number {
+    return this.#number("size", [space, after, before]);
+  }
+
+  /** Of the engine's pages, free ones included. */
+  get sizeBytes(): number {
+    return this.#number("pages", []);
   }
 
   /** The database file of an image from `open`. The last thing asked of it: sql.js frees every statement on the way. */
@@ -138,6 +143,28 @@ export class Image implements Disposable {
 
   [Symbol.dispose](): void {
     this.#database.close();
+  }
+
+  /** Where memory has run out, SQLite may have rolled back by itself. */
+  #rollBack(): void {
+    try {
+      this.#database.run("ROLLBACK");
+    } catch {
+      // What failed first is told.
+    }
+  }
+
+  #number(name: "size" | "pages", parameters: SqlValue[]): number {
+    const statement = this.#statements[name];
+    try {
+      statement.bind(parameters);
+      statement.step();
+      const [found] = statement.get();
+      invariant(typeof found === "number", "a sum is a number");
+      return found;
+    } finally {
+      statement.reset();
+    }
   }
 
   #applyOne({ sequence, changes }: Transaction): void {

@@ -10,7 +10,7 @@ export {
   type DeviceState,
   newestCertificate,
 } from "./device-row.ts";
-export { Devices, type NewDevice, type RenewedCertificate } from "./devices.ts";
+export { DEVICES_LOCK, Devices, type NewDevice, type RenewedCertificate } from "./devices.ts";
 export type { KekProvider } from "./kek-provider.ts";
 export type { KeySlot, LiveKeyring } from "./live-keyring.ts";
 export type { Mutation } from "./mutations.ts";
@@ -44,8 +44,18 @@ export type {
 } from "./secret-types.ts";
 export { Secrets } from "./secrets.ts";
 export { type Setting, Settings } from "./settings.ts";
-export type { ListRange, Plan, StoredRecord, StoreListener, VaultState, VaultStore } from "./store.ts";
+export { Shelf, type ShelfPlan, type ShelfRecord } from "./shelf.ts";
+export {
+  type ListRange,
+  type Plan,
+  recordBytes,
+  type StoredRecord,
+  type StoreListener,
+  type VaultState,
+  type VaultStore,
+} from "./store.ts";
 export type { Change, Space, Transaction } from "./transaction.ts";
+export { type UserRow, Users } from "./users.ts";
 export { Vault, type VaultLimits, type VaultOptions } from "./vault.ts";
 export { type AppendHandle, systemFiles, type VaultFiles } from "./vault-files.ts";
 export { openVaultKeyring, vaultKeyKinds, vaultKeySlots } from "./vault-folder.ts";

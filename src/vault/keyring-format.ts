@@ -1,21 +1,21 @@
 import { createSecretKey, type KeyObject } from "node:crypto";
 import { ByteReader, ByteWriter, type Random } from "../core/index.ts";
 import type { Kek } from "./envelope.ts";
-import { KEYRING_BYTES_MAX } from "./header-format.ts";
+import { type HeaderFormat, KEYRING_BYTES_MAX } from "./header-format.ts";
 
 /**
- * What a slot seals, with every slot's own key so that a change can seal it for all of them without asking anybody:
+ * What a slot seals:
  *
- * | bytes | format 2 | | bytes | format 1 |
+ * | bytes | formats 1 and 3 | | bytes | format 2 |
  * | --- | --- | --- | --- | --- |
  * | 2 | number of terms, at least 1 | | 2 | number of terms |
  * | … | u32 KEK term · 32 KEK | | … | the same |
  * | 32 | storage root | | 32 | storage root |
- * | 1 | number of slots | | | |
- * | … | u8 slot number · 32 slot key | | | |
+ * | | | | 1 | number of slots |
+ * | | | | … | u8 slot number · 32 slot key |
  *
- * A slot key opens nothing but this keyring in that slot: it is derived from what the provider gives (HKDF, one way),
- * and whoever reads it here has the keyring already.
+ * Format 2 had the key of every slot in it, so that a change could be sealed for all of them: whoever had opened it once
+ * could open all that came later. In format 3 a slot's public half is enough for that.
  */
 
 const KEY_BYTES = 32;
@@ -25,9 +25,10 @@ export const TERMS_MAX = 64;
 export interface KeyringContents {
   readonly keks: readonly Kek[];
   readonly root: KeyObject;
-  /** By slot number. */
-  readonly slotKeys: ReadonlyMap<number, KeyObject>;
 }
+
+/** By slot number; of a keyring of format 2. */
+export type SlotKeys = ReadonlyMap<number, KeyObject>;
 
 export function freshKek(term: number, random: Random): Kek {
   const bytes = random.bytes(KEY_BYTES);
@@ -39,7 +40,7 @@ export function freshKek(term: number, random: Random): Kek {
 }
 
 /** The caller's to wipe. */
-export function encodeKeyring({ keks, root, slotKeys }: KeyringContents): Uint8Array {
+export function encodeKeyring({ keks, root }: KeyringContents): Uint8Array {
   if (keks.length > TERMS_MAX) throw new RangeError(`keyring: ${keks.length} terms`);
   const exported: Buffer[] = [];
   const raw = (key: KeyObject): Buffer => {
@@ -49,8 +50,7 @@ export function encodeKeyring({ keks, root, slotKeys }: KeyringContents): Uint8A
   };
   const writer = new ByteWriter().u16(keks.length);
   for (const { term, key } of keks) writer.u32(term).raw(raw(key));
-  writer.raw(raw(root)).u8(slotKeys.size);
-  for (const [number, key] of slotKeys) writer.u8(number).raw(raw(key));
+  writer.raw(raw(root));
   try {
     const plaintext = writer.finish();
     if (plaintext.length > KEYRING_BYTES_MAX) throw new RangeError(`keyring: ${plaintext.length} bytes`);
@@ -60,8 +60,11 @@ export function encodeKeyring({ keks, root, slotKeys }: KeyringContents): Uint8A
   }
 }
 
-/** `plaintext` was made by us: it verified. Copies what it answers; of format 1 without slot keys. */
-export function decodeKeyring(format: 1 | 2, plaintext: Uint8Array): KeyringContents {
+/** `plaintext` was made by us: it verified. Copies what it answers. */
+export function decodeKeyring(
+  format: HeaderFormat,
+  plaintext: Uint8Array,
+): { readonly contents: KeyringContents; readonly slotKeys: SlotKeys } {
   const reader = new ByteReader(plaintext);
   const keks = Array.from({ length: reader.u16() }, () => ({
     term: reader.u32(),
@@ -69,10 +72,10 @@ export function decodeKeyring(format: 1 | 2, plaintext: Uint8Array): KeyringCont
   }));
   const root = createSecretKey(reader.raw(KEY_BYTES));
   const slotKeys = new Map<number, KeyObject>();
-  const slots = format === 1 ? 0 : reader.u8();
+  const slots = format === 2 ? reader.u8() : 0;
   for (let index = 0; index < slots; index += 1) {
     slotKeys.set(reader.u8(), createSecretKey(reader.raw(KEY_BYTES)));
   }
   reader.end();
-  return { keks, root, slotKeys };
+  return { contents: { keks, root }, slotKeys };
 }

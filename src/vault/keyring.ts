@@ -1,14 +1,6 @@
 import { createSecretKey, type KeyObject } from "node:crypto";
 import { fromHex, GatehouseError, hex, isGatehouseError, type Random, utf8 } from "../core/index.ts";
-import {
-  equalSecrets,
-  hkdfSha256,
-  hmacSha256,
-  LABELS,
-  type Label,
-  openOnce,
-  sealOnce,
-} from "../crypto/index.ts";
+import { equalSecrets, hkdfSha256, hmacSha256, LABELS, type Label, openOnce } from "../crypto/index.ts";
 import { damaged } from "./damage.ts";
 import type { Kek } from "./envelope.ts";
 import {
@@ -22,6 +14,7 @@ import {
 } from "./header-format.ts";
 import { type KekProvider, loadKek } from "./kek-provider.ts";
 import { decodeKeyring, encodeKeyring, freshKek, type KeyringContents } from "./keyring-format.ts";
+import { openToSlot, publicKeyOf, sealToSlot } from "./slot-seal.ts";
 
 const ID_BYTES = 16;
 const KEY_BYTES = 32;
@@ -58,7 +51,7 @@ export async function createKeyring(input: {
 }): Promise<KeyringState> {
   const { provider, random, createdAt } = input;
   const vaultId = hex(random.bytes(ID_BYTES));
-  const contents = { keks: [freshKek(1, random)], root: freshKek(1, random).key, slotKeys: new Map() };
+  const contents = { keks: [freshKek(1, random)], root: freshKek(1, random).key };
   return await withSlot({ vaultId, createdAt, slots: [], contents }, provider, createdAt);
 }
 
@@ -78,8 +71,8 @@ export async function openKeyring(
   let failure: unknown = wrongKey("the key does not open this vault");
   for (const slot of slots) {
     try {
-      const contents = openSlot(header, slot, await loadKek(provider, header.vaultId, slot.parameters));
-      if (contents !== undefined) return verified(path, header, contents);
+      const opened = openSlot(path, header, slot, await loadKek(provider, header.vaultId, slot.parameters));
+      if (opened !== undefined) return opened;
     } catch (cause) {
       const mayOpenAnother =
         isGatehouseError(cause, "vault.wrong-key") || isGatehouseError(cause, "vault.key-missing");
@@ -99,9 +92,9 @@ export async function withSlot(
   const { vaultId, slots, contents } = state;
   const { key, parameters } = await provider.create(vaultId);
   const number = Math.max(0, ...slots.map((slot) => slot.number)) + 1;
-  const slotKeys = new Map(contents.slotKeys).set(number, slotKeyOf(key, vaultId));
-  const slot = { number, createdAt, kind: provider.kind, parameters };
-  return { ...state, slots: [...slots, slot], contents: { ...contents, slotKeys } };
+  const keyed = keyedBy(slotKeyOf(key, vaultId), vaultId, contents.root);
+  const slot = { number, createdAt, kind: provider.kind, parameters, ...keyed };
+  return { ...state, slots: [...slots, slot] };
 }
 
 /** The header file, every slot sealed anew. @throws RangeError when it fits no file. */
@@ -113,11 +106,8 @@ export function sealKeyring(
   const plaintext = encodeKeyring(contents);
   try {
     const sealed = slots.map((slot): HeaderSlot => {
-      const key = contents.slotKeys.get(slot.number);
-      if (key === undefined) throw new RangeError(`keyring: no key of slot ${slot.number}`);
-      const associatedData = slotBinding(HEADER_FORMAT, slot);
-      const context = { key, label: LABELS.vaultKeyring, header: head, associatedData };
-      return { ...slot, sealed: sealOnce({ ...context, plaintext, random }) };
+      const place = { header: head, associatedData: slotBinding(HEADER_FORMAT, slot) };
+      return { ...slot, sealed: sealToSlot(slot.publicKey, { ...place, plaintext, random }) };
     });
     return encodeHeader({ vaultId, createdAt, slots: sealed }, (body) => macOf(body, vaultId, contents.root));
   } finally {
@@ -130,34 +120,69 @@ export function deriveKey({ root, vaultId }: Pick<Keyring, "root" | "vaultId">, 
   return derived(root, vaultId, `${label}/derived`);
 }
 
-function openSlot(header: Header, slot: HeaderSlot, provided: KeyObject): KeyringContents | undefined {
+function openSlot(
+  path: string,
+  header: Header,
+  slot: HeaderSlot,
+  provided: KeyObject,
+): KeyringState | undefined {
   const { format, vaultId } = header;
   const slotKey = slotKeyOf(provided, vaultId);
-  const plaintext = openOnce({
-    // The provider's key itself sealed in format 1.
-    ...{ key: format === 1 ? provided : slotKey, label: LABELS.vaultKeyring, header: headOf(header) },
-    ...{ associatedData: slotBinding(format, slot), sealed: slot.sealed },
-  });
+  const place = { header: headOf(header), associatedData: slotBinding(format, slot) };
+  // The provider's key itself sealed in format 1.
+  const key = format === 1 ? provided : slotKey;
+  const plaintext =
+    format === 3
+      ? openToSlot(pairSecretOf(slotKey, vaultId), { ...place, sealed: slot.sealed })
+      : openOnce({ key, label: LABELS.vaultKeyring, ...place, sealed: slot.sealed });
   if (plaintext === undefined) return undefined;
   try {
-    const contents = decodeKeyring(format, plaintext);
-    return format === 1 ? { ...contents, slotKeys: new Map([[slot.number, slotKey]]) } : contents;
+    const { contents, slotKeys } = decodeKeyring(format, plaintext);
+    const keyed = keyedBy(slotKey, vaultId, contents.root);
+    if (format === 3 && !equalSecrets(slot.proof, keyed.proof))
+      throw damaged(path, 0, "the key fits, and was made for another vault");
+    const known = format === 1 ? new Map([[slot.number, slotKey]]) : slotKeys;
+    return verified(path, header, contents, known);
   } finally {
     plaintext.fill(0);
   }
 }
 
+/** `slotKeys`: of slots that an older format has not keyed by a pair yet. */
 function verified(
   path: string,
-  { vaultId, createdAt, body, mac, ...header }: Header,
+  { vaultId, createdAt, body, mac, format, ...header }: Header,
   contents: KeyringContents,
+  slotKeys: ReadonlyMap<number, KeyObject>,
 ): KeyringState {
   if (!equalSecrets(mac, macOf(body, vaultId, contents.root)))
     throw damaged(path, body.length, "its seal does not match");
-  const slots = header.slots.map(({ number, createdAt: at, kind, parameters }) => ({
-    ...{ number, createdAt: at, kind, parameters },
-  }));
+  const slots = header.slots.map(({ sealed: _sealed, ...slot }): SlotName => {
+    if (format === 3) return slot;
+    const key = slotKeys.get(slot.number);
+    if (key === undefined) throw damaged(path, 0, `it lacks the key of slot ${slot.number}`);
+    return { ...slot, ...keyedBy(key, vaultId, contents.root) };
+  });
   return { vaultId, createdAt, slots, contents };
+}
+
+/** What a slot's key leaves in the header. */
+function keyedBy(
+  slotKey: KeyObject,
+  vaultId: string,
+  root: KeyObject,
+): { readonly publicKey: Uint8Array; readonly proof: Uint8Array } {
+  const proofKey = derived(slotKey, vaultId, LABELS.vaultSlotProof);
+  const rootProof = derived(root, vaultId, LABELS.vaultRootProof).export();
+  try {
+    return { publicKey: publicKeyOf(pairSecretOf(slotKey, vaultId)), proof: hmacSha256(proofKey, rootProof) };
+  } finally {
+    rootProof.fill(0);
+  }
+}
+
+function pairSecretOf(slotKey: KeyObject, vaultId: string): KeyObject {
+  return derived(slotKey, vaultId, LABELS.vaultSlotPair);
 }
 
 function slotKeyOf(provided: KeyObject, vaultId: string): KeyObject {

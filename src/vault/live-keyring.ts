@@ -99,12 +99,7 @@ export class LiveKeyring implements Keyring {
       if (removed === undefined) throw noSuchSlot(number);
       const slots = state.slots.filter((slot) => slot !== removed);
       if (slots.every(({ kind }) => kind === RECOVERY_KIND)) throw lastSlot();
-      const slotKeys = new Map(state.contents.slotKeys);
-      slotKeys.delete(number);
-      return {
-        next: { ...state, slots, contents: { ...state.contents, slotKeys } },
-        result: keySlotOf(removed),
-      };
+      return { next: { ...state, slots }, result: keySlotOf(removed) };
     });
   }
 
@@ -113,13 +108,9 @@ export class LiveKeyring implements Keyring {
    * machine. Nothing here changes.
    */
   async headerFor(provider: KekProvider, createdAt: number): Promise<Uint8Array> {
-    const { contents, slots: all, ...state } = this.#state;
-    const kept = all.filter(({ kind }) => kind === RECOVERY_KIND).slice(0, SLOTS_MAX - 1);
-    const slotKeys = new Map(
-      [...contents.slotKeys].filter(([of]) => kept.some(({ number }) => number === of)),
-    );
-    const bare = { ...state, slots: kept, contents: { ...contents, slotKeys } };
-    return sealKeyring(await withSlot(bare, provider, createdAt), this.#random);
+    const { slots: all, ...state } = this.#state;
+    const slots = all.filter(({ kind }) => kind === RECOVERY_KIND).slice(0, SLOTS_MAX - 1);
+    return sealKeyring(await withSlot({ ...state, slots }, provider, createdAt), this.#random);
   }
 
   /** Changes follow one another. */

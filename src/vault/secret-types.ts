@@ -54,6 +54,8 @@ export interface PutInput {
   /** Replaces the path's; they stay when left out. */
   readonly labels?: Labels;
   readonly createdBy: string;
+  /** What may lie below a folder once this is stored; unbounded when left out. */
+  readonly quota?: { readonly folder: FolderPath; readonly sizeBytes: number };
 }
 
 export interface ListInput {

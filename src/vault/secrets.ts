@@ -97,7 +97,9 @@ export class Secrets {
     return await this.#run([lockOf(input.path)], mutation, "limited", () => {
       const head = headOf(this.#store, input.path);
       this.#checkVersion(head, input.ifVersion);
-      return this.#planPut(input, head);
+      const planned = this.#planPut(input, head);
+      if (input.quota !== undefined) this.#usage.checkQuota(input.quota, planned.changes);
+      return planned;
     });
   }
 

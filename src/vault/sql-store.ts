@@ -46,6 +46,7 @@ export class SqlStore implements VaultStore {
   #handingOver: Promise<void> = Promise.resolve();
   #sequence: number;
   #durable: number;
+  #imageBytes: number;
   #state: VaultState = { kind: "serving" };
   #retryAtMs: number | undefined;
   /** Run between two groups, before the next one. */
@@ -60,6 +61,7 @@ export class SqlStore implements VaultStore {
     this.#parts = parts;
     this.#sequence = parts.sequence;
     this.#durable = parts.journal.position.sequence;
+    this.#imageBytes = parts.image.sizeBytes;
   }
 
   get state(): VaultState {
@@ -78,8 +80,8 @@ export class SqlStore implements VaultStore {
     return this.#parts.image.list(space, range);
   }
 
-  sizeOf(space: Space): number {
-    return this.#parts.image.sizeOf(space);
+  sizeOf(space: Space, range?: Omit<ListRange, "limit">): number {
+    return this.#parts.image.sizeOf(space, range);
   }
 
   async putIfVersion(space: Space, key: string, body: Uint8Array, ifRevision: number): Promise<number> {
@@ -101,6 +103,7 @@ export class SqlStore implements VaultStore {
       return await this.#queue.run(keys, async () => {
         this.#checkWritable();
         const { changes, events, result } = plan();
+        this.#checkRoom(changes);
         await this.#commit(changes, events);
         return result;
       });
@@ -199,6 +202,15 @@ export class SqlStore implements VaultStore {
     throw readOnly(this.#state.reason);
   }
 
+  /** What is in the journal must fit into memory, too: a vault that has outgrown it could not be opened again. */
+  #checkRoom(changes: readonly Change[]): void {
+    const isGrowing = changes.some(({ kind, space }) => kind === "put" && space === "version");
+    if (!isGrowing || this.#imageBytes <= LIMITS.vaultImageBytes) return;
+    throw new GatehouseError("vault.full", "the vault's records have no more room in memory", {
+      hint: "destroy what is no longer needed",
+    });
+  }
+
   async #commit(changes: readonly Change[], events: readonly Uint8Array[]): Promise<void> {
     // Encoded here: what cannot be written is its caller's mistake, not the whole group's.
     const statements = encodeStatements(changes, events);
@@ -261,6 +273,7 @@ export class SqlStore implements VaultStore {
 
   #show(transactions: readonly Transaction[]): void {
     this.#parts.image.apply(transactions);
+    this.#imageBytes = this.#parts.image.sizeBytes;
     this.#durable = this.#sequence;
     this.#recovered();
     for (const transaction of transactions) for (const listener of this.#listeners) listener(transaction);

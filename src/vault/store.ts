@@ -16,6 +16,22 @@ export interface ListRange {
   readonly limit: number;
 }
 
+/** Beside key and body, of each record in the engine's tree and index: row headers, cell pointers, half-empty pages. */
+export const RECORD_OVERHEAD_BYTES = 96;
+
+/** What a record costs: its body, its name twice (the index has it too), and what goes with it. */
+export function recordBytes({
+  space,
+  key,
+  body,
+}: {
+  readonly space: Space;
+  readonly key: string;
+  readonly body: Uint8Array;
+}): number {
+  return body.length + 2 * (space.length + key.length) + RECORD_OVERHEAD_BYTES;
+}
+
 /** Whether the vault takes changes. */
 export type VaultState =
   | { readonly kind: "serving" }
@@ -41,8 +57,8 @@ export interface VaultStore extends AsyncDisposable {
   readonly sequence: number;
   get(space: Space, key: string): StoredRecord | undefined;
   list(space: Space, range: ListRange): readonly StoredRecord[];
-  /** Bytes of all bodies in `space`. */
-  sizeOf(space: Space): number;
+  /** What the records of `space` cost, as `recordBytes` counts each; those between two keys, neither included, with `range`. */
+  sizeOf(space: Space, range?: Omit<ListRange, "limit">): number;
   /**
    * Puts one record if its revision is `ifRevision` (0: if there is none); answers the new revision.
    * @throws GatehouseError `vault.version-conflict`, and as `transact`.

@@ -18,7 +18,18 @@ export type Change =
   | { readonly kind: "put"; readonly space: Space; readonly key: string; readonly body: Uint8Array }
   | { readonly kind: "delete"; readonly space: Space; readonly key: string };
 
-export type Space = "secret" | "version" | "value" | "expiry" | "erasure" | "reply" | "device" | "setting";
+export type Space =
+  | "secret"
+  | "version"
+  | "value"
+  | "expiry"
+  | "erasure"
+  | "reply"
+  | "device"
+  | "user"
+  | "policy"
+  | "approval"
+  | "setting";
 
 /** A transaction about to be written, with its encoded statements. */
 export interface EncodedTransaction {
@@ -41,6 +52,9 @@ const SPACES: ReadonlySet<string> = new Set<Space>([
   "erasure",
   "reply",
   "device",
+  "user",
+  "policy",
+  "approval",
   "setting",
 ]);
 const KEY = /^[\x21-\x7e]{1,1024}$/;

@@ -26,8 +26,10 @@ import { Rotation } from "./rotation.ts";
 import type { SecretsLimits } from "./secret-types.ts";
 import { Secrets } from "./secrets.ts";
 import { Settings } from "./settings.ts";
+import { Shelf } from "./shelf.ts";
 import type { SqlStore } from "./sql-store.ts";
 import type { VaultState, VaultStore } from "./store.ts";
+import { Users } from "./users.ts";
 import { systemFiles, type VaultFiles } from "./vault-files.ts";
 import { createVault, hasVault, openVaultKeyring } from "./vault-folder.ts";
 
@@ -60,7 +62,11 @@ export class Vault implements AsyncDisposable {
   readonly id: string;
   readonly secrets: Secrets;
   readonly devices: Devices;
+  readonly users: Users;
   readonly settings: Settings;
+  /** For policies and approvals. */
+  readonly policies: Shelf;
+  readonly approvals: Shelf;
   /** Replaces the keys that its secrets lie under. */
   readonly rotation: Rotation;
   readonly replies: RememberedReplies;
@@ -94,7 +100,10 @@ export class Vault implements AsyncDisposable {
     const mutations = new Mutations(store, this.replies);
     this.secrets = new Secrets({ mutations, keyring, clock, random, limits });
     this.devices = new Devices(mutations);
+    this.users = new Users(mutations, this.devices);
     this.settings = new Settings(mutations);
+    this.policies = new Shelf(mutations, "policy");
+    this.approvals = new Shelf(mutations, "approval");
     this.rotation = new Rotation({ mutations, keyring, clock, random, logger: parts.logger });
   }
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import initSqlJs from "sql.js";
 import { beforeAll, describe, expect, it } from "vitest";
-import { hkdf, opened, slotsOf, u32 } from "./by-hand.ts";
+import { hkdf, keyringIn, opened, slotsOf, u32 } from "./by-hand.ts";
 import { plan, put as putChange } from "./conformance-support.ts";
 import { openSqlStore } from "./sql-world.ts";
 import { DiskWorld } from "./store-world.ts";
@@ -51,10 +51,7 @@ async function filesOf(place: VaultPlace): Promise<Files> {
   const provided = (await readFile(join(place.keys, `${id.toString("hex")}.kek`))).subarray(23, 55);
   const [slot] = slotsOf(header);
   if (slot === undefined) throw new Error("no slot");
-  const key = hkdf(provided, id, `${LABEL}key-slot`, 32);
-  const keyring = opened(slot.sealed, {
-    ...{ key, label: `${LABEL}keyring`, header: header.subarray(0, 28), binding: slot.binding },
-  });
+  const keyring = keyringIn(slot, { provided, id, head: header.subarray(0, 28) });
   const terms = keyring.readUInt16BE(0);
   return { id, root: keyring.subarray(2 + 36 * terms, 2 + 36 * terms + 32), header, snapshot, journal };
 }

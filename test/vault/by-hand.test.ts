@@ -1,9 +1,9 @@
-import { createPrivateKey, createPublicKey, diffieHellman } from "node:crypto";
+import { createHmac } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { generateRecoveryKey, recoveryRecipient } from "../../src/keystore/index.ts";
-import { hkdf, opened, slotsOf } from "./by-hand.ts";
+import { hkdf, keyringIn, shared, slotsOf } from "./by-hand.ts";
 import { put, VaultPlace } from "./support.ts";
 
 /** The steps of docs/keys.md by node:crypto alone; nothing of src/ opens anything here. */
@@ -17,15 +17,6 @@ function secretOf(text: string): Buffer {
   return Buffer.from(
     Array.from({ length: 32 }, (_, index) => Number.parseInt(bits.slice(8 * index, 8 * index + 8), 2)),
   );
-}
-
-function shared(secret: Buffer, publicKey: Buffer): Buffer {
-  const own = Buffer.concat([Buffer.from("302e020100300506032b656e04220420", "hex"), secret]);
-  const other = Buffer.concat([Buffer.from("302a300506032b656e032100", "hex"), publicKey]);
-  return diffieHellman({
-    privateKey: createPrivateKey({ key: own, format: "der", type: "pkcs8" }),
-    publicKey: createPublicKey({ key: other, format: "der", type: "spki" }),
-  });
 }
 
 describe("the documented steps", () => {
@@ -50,12 +41,19 @@ describe("the documented steps", () => {
       keyFile.subarray(23, 55),
       hkdf(shared(secret, ephemeral), Buffer.concat([ephemeral, owner]), info, 32),
     ];
-    const keyrings = slots.map(({ sealed, binding }, index) => {
-      const key = hkdf(provided[index] ?? Buffer.alloc(0), id, "gatehouse/v1/vault/key-slot", 32);
-      return opened(sealed, { key, label: "gatehouse/v1/vault/keyring", header: head, binding });
-    });
+    const keyrings = slots.map((slot, index) =>
+      keyringIn(slot, { provided: provided[index] ?? Buffer.alloc(0), id, head }),
+    );
     expect(keyrings[0]).toEqual(keyrings[1]);
     expect(keyrings[0]?.subarray(0, 6).toString("hex")).toBe("000100000001");
-    expect(keyrings[0]).toHaveLength(2 + 36 + 32 + 1 + 2 * 33);
+    // A term and the root, and nothing that would open a later header.
+    expect(keyrings[0]).toHaveLength(2 + 36 + 32);
+    for (const [index, slot] of slots.entries()) {
+      const slotKey = hkdf(provided[index] ?? Buffer.alloc(0), id, "gatehouse/v1/vault/key-slot", 32);
+      const proofKey = hkdf(slotKey, id, "gatehouse/v1/vault/key-slot/proof", 32);
+      const root = keyrings[0]?.subarray(38) ?? Buffer.alloc(0);
+      const rootProof = hkdf(root, id, "gatehouse/v1/vault/root-proof", 32);
+      expect(slot.proof).toEqual(createHmac("sha256", proofKey).update(rootProof).digest());
+    }
   });
 });

@@ -1,8 +1,9 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { systemFiles, Vault } from "../../src/vault/index.ts";
-import { put, VaultPlace } from "./support.ts";
+import { generateRecoveryKey, recoveryRecipient } from "../../src/keystore/index.ts";
+import { localCheckpointer, parseSecretPath, systemFiles, Vault } from "../../src/vault/index.ts";
+import { event, put, VaultPlace } from "./support.ts";
 
 describe("a checkpoint on demand", () => {
   let place: VaultPlace;
@@ -60,6 +61,28 @@ describe("a checkpoint on demand", () => {
     const snapshots = (await readdir(place.dir)).filter((name) => name.startsWith("snapshot-"));
     expect(snapshots).toHaveLength(1);
     expect((await readFile(join(place.dir, snapshots[0] ?? ""))).length).toBeGreaterThan(0);
+  });
+
+  it("that was made for a backup which could not use it does not outlive what is destroyed later", async () => {
+    let isFailing = false;
+    const files = {
+      ...systemFiles,
+      read: async (path: string) => {
+        if (isFailing && path.includes("snapshot-0000000002")) throw new Error("too many open files");
+        return await systemFiles.read(path);
+      },
+    };
+    await using vault = await Vault.openOrCreate(place.options({ files, checkpointer: localCheckpointer() }));
+    await put(vault, "a", "destroyed later");
+    isFailing = true;
+    const { random } = place;
+    const provider = recoveryRecipient({ recipient: generateRecoveryKey(random).recipient, random });
+    const capture = vault.capture({ provider, mark: () => Promise.resolve() });
+    await expect(capture).rejects.toMatchObject({ code: "vault.checkpoint-failed" });
+    isFailing = false;
+    await vault.secrets.destroy({ path: parseSecretPath("a") }, event());
+    const snapshots = (await readdir(place.dir)).filter((name) => name.startsWith("snapshot-"));
+    expect(snapshots).toEqual(["snapshot-0000000003"]);
   });
 
   it("is refused by a vault that is closing", async () => {

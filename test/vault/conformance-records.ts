@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { LIMITS, utf8 } from "../../src/core/index.ts";
+import { recordBytes } from "../../src/vault/index.ts";
 import { ALL, drop, everything, plan, put, refusal, SPACES, texts } from "./conformance-support.ts";
 import type { StoreWorld } from "./store-world.ts";
 
@@ -22,7 +23,7 @@ export function describeRecords(name: string, make: () => StoreWorld): void {
       await store.transact(["x"], plan(changes));
       for (const space of SPACES) {
         expect(texts(store, space)).toEqual({ key: `of ${space}` });
-        expect(store.sizeOf(space)).toBe(`of ${space}`.length);
+        expect(store.sizeOf(space)).toBe(recordBytes({ space, key: "key", body: utf8(`of ${space}`) }));
       }
     });
 
@@ -57,7 +58,9 @@ export function describeRecords(name: string, make: () => StoreWorld): void {
         ["d", 3],
       ]);
       expect(texts(store)).toEqual({ a: "1", b: "22", d: "last" });
-      expect(store.sizeOf("setting")).toBe(7);
+      const cost = (key: string, text: string) => recordBytes({ space: "setting", key, body: utf8(text) });
+      expect(store.sizeOf("setting")).toBe(cost("a", "1") + cost("b", "22") + cost("d", "last"));
+      expect(store.sizeOf("setting", { after: "a", before: "d" })).toBe(cost("b", "22"));
       expect(store.sequence).toBe(3);
     });
 

@@ -71,7 +71,7 @@ class GoldenVault implements AsyncDisposable {
 }
 
 const formatOne = () => GoldenVault.of("format-1", 4);
-const formatTwo = () => GoldenVault.of("format-2", 28);
+const FULL = ["format-2", "format-3"] as const;
 
 async function expectFirst(vault: Vault): Promise<void> {
   expect(await read(vault, "shared/first", 1)).toBe("one");
@@ -111,7 +111,7 @@ describe("a vault of format 1", () => {
   });
 
   it.each(["a key that is added", "a rotation of its keys"])(
-    "gets a header of format 2 with %s",
+    "gets a header of format 3 with %s",
     async (what) => {
       await using place = await formatOne();
       {
@@ -125,7 +125,7 @@ describe("a vault of format 1", () => {
           await vault.rotation.begin("kek", { ended: () => utf8("rotated") }, event());
           await vault.rotation.finished();
         }
-        expect(await place.format()).toBe(2);
+        expect(await place.format()).toBe(3);
       }
       await using vault = await place.open();
       await expectFirst(vault);
@@ -138,7 +138,7 @@ describe("a vault of format 1", () => {
   );
 });
 
-describe("the change of a header from format 1 to 2", () => {
+describe("the change of a header from format 1 to 3", () => {
   const headerOn = (disk: MemoryDisk, { dir }: GoldenVault) =>
     disk.contents.get(join(dir, "header")) ?? new Uint8Array();
 
@@ -165,8 +165,8 @@ describe("the change of a header from format 1 to 2", () => {
     await adding;
     for (const moment of moments) await expectOpens(moment, place);
     const formats = moments.map((moment) => headerOn(moment, place)[3]);
-    expect(new Set(formats)).toEqual(new Set([1, 2]));
-    expect(headerOn(disk.afterPowerLoss("gone"), place)[3]).toBe(2);
+    expect(new Set(formats)).toEqual(new Set([1, 3]));
+    expect(headerOn(disk.afterPowerLoss("gone"), place)[3]).toBe(3);
   });
 
   it.each(["full", "failing"] as const)("that fails on a %s disk is not taken for done", async (fault) => {
@@ -181,13 +181,15 @@ describe("the change of a header from format 1 to 2", () => {
       await expectOpens(disk.afterPowerLoss(unsynced), place);
     }
     await keyring.addTerm();
-    expect(headerOn(disk.afterPowerLoss("gone"), place)[3]).toBe(2);
+    expect(headerOn(disk.afterPowerLoss("gone"), place)[3]).toBe(3);
   });
 });
 
-describe("a vault of format 2", () => {
+describe.each(FULL)("a vault of %s", (format) => {
+  const full = () => GoldenVault.of(format, 28);
+
   it("opens, and every path is as it was left", async () => {
-    await using place = await formatTwo();
+    await using place = await full();
     await using vault = await place.open();
     expect(vault.report).toMatchObject({ snapshot: 4, replayed: 8, cutBytes: 0, handedOver: 0 });
     expect(await told(vault, "shared/first")).toEqual({
@@ -211,7 +213,7 @@ describe("a vault of format 2", () => {
   });
 
   it("has its labels, times, settings, replies and devices", async () => {
-    await using place = await formatTwo();
+    await using place = await full();
     await using vault = await place.open();
     const labels = { owner: "team-a", tier: "gold" };
     const { secrets } = await vault.secrets.list({ limit: 100, labels: { tier: "gold" } });
@@ -226,7 +228,7 @@ describe("a vault of format 2", () => {
   });
 
   it("opens with each of its keys, which all give the same", async () => {
-    await using place = await formatTwo();
+    await using place = await full();
     const recovery = goldenRecoveryKey();
     const keks = [
       place.keyFile,
@@ -243,7 +245,7 @@ describe("a vault of format 2", () => {
   });
 
   it("takes changes, rotations of both kinds included", async () => {
-    await using place = await formatTwo();
+    await using place = await full();
     {
       await using vault = await place.open();
       await vault.secrets.undelete({ path: parseSecretPath("shared/removed") }, event());

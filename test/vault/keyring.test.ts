@@ -1,7 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { utf8 } from "../../src/core/index.ts";
+import { systemRandom, utf8 } from "../../src/core/index.ts";
 import {
   generateRecoveryKey,
   type KeyProvider,
@@ -10,6 +10,8 @@ import {
   recoveryRecipient,
 } from "../../src/keystore/index.ts";
 import { keyFileProvider, openVaultKeyring, vaultKeyKinds, vaultKeySlots } from "../../src/vault/index.ts";
+import { openKeyring, sealKeyring } from "../../src/vault/keyring.ts";
+import { freshKek } from "../../src/vault/keyring-format.ts";
 import { put, read, VaultPlace } from "./support.ts";
 
 interface Recovery {
@@ -98,6 +100,18 @@ describe("keys of a vault", () => {
     await keyring.removeSlot(1);
     await expect(place.open()).rejects.toMatchObject({ exitCode: 8 });
     expect(await opensWith(place, keyFileAt(place, "second.kek"))).toBe("value");
+  });
+
+  it("open no keyring that was sealed to them by somebody who does not know the vault's root", async () => {
+    await using place = await VaultPlace.make();
+    await withOneSecret(place);
+    const path = join(place.dir, "header");
+    const own = await openKeyring(path, await readFile(path), place.kek);
+    const contents = { keks: [freshKek(1, systemRandom)], root: freshKek(1, systemRandom).key };
+    await writeFile(path, sealKeyring({ ...own, contents }, place.random));
+    await expect(place.open()).rejects.toMatchObject({ code: "vault.damaged" });
+    await writeFile(path, sealKeyring(own, place.random));
+    expect(await opensWith(place, place.kek)).toBe("value");
   });
 
   it("never go all: the last one beside recovery keys stays", async () => {

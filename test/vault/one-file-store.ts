@@ -15,18 +15,19 @@ import {
   utf8,
 } from "../../src/core/index.ts";
 import { sha256 } from "../../src/crypto/index.ts";
-import type {
-  AuditSink,
-  Change,
-  ListRange,
-  Plan,
-  Space,
-  StoredRecord,
-  StoreListener,
-  Transaction,
-  VaultFiles,
-  VaultState,
-  VaultStore,
+import {
+  type AuditSink,
+  type Change,
+  type ListRange,
+  type Plan,
+  recordBytes,
+  type Space,
+  type StoredRecord,
+  type StoreListener,
+  type Transaction,
+  type VaultFiles,
+  type VaultState,
+  type VaultStore,
 } from "../../src/vault/index.ts";
 
 interface Contents {
@@ -37,6 +38,7 @@ interface Contents {
   readonly events: readonly { readonly sequence: number; readonly events: readonly string[] }[];
 }
 
+const EVERY_KEY = { after: "", before: "\x7f" };
 const EMPTY: Contents = { sequence: 0, records: {}, events: [] };
 const KEY = /^[\x21-\x7e]{1,1024}$/;
 
@@ -94,8 +96,11 @@ export class OneFileStore implements VaultStore {
       .flatMap((key) => this.get(space, key) ?? []);
   }
 
-  sizeOf(space: Space): number {
-    return this.#keys(space).reduce((sum, key) => sum + (this.get(space, key)?.body.length ?? 0), 0);
+  sizeOf(space: Space, { after, before } = EVERY_KEY): number {
+    return this.list(space, { after, before, limit: Number.MAX_SAFE_INTEGER }).reduce(
+      (sum, { key, body }) => sum + recordBytes({ space, key, body }),
+      0,
+    );
   }
 
   async putIfVersion(space: Space, key: string, body: Uint8Array, ifRevision: number): Promise<number> {

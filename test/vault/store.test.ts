@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { utf8 } from "../../src/core/index.ts";
+import { recordBytes } from "../../src/vault/index.ts";
 import { VaultPlace } from "./support.ts";
 
 const RANGE = { after: "", before: "\x7f", limit: 10 };
@@ -18,7 +19,7 @@ describe("the store", () => {
     });
     expect(store.get("setting", "a")).toEqual({ key: "a", revision: 3, body: utf8("2") });
     expect(store.get("device", "a")).toBeUndefined();
-    expect(store.sizeOf("setting")).toBe(2);
+    expect(store.sizeOf("setting")).toBe(2 * recordBytes({ space: "setting", key: "a", body: utf8("2") }));
     expect(store.sequence).toBe(3);
   });
 
