@@ -144,12 +144,14 @@ describe.each(["to-server", "to-client"] as const)(
       const seen = { right: "pairing.closed", ended: "burnt", learned: 0, devices: 1 };
       const unanswered = { first: "quic.timed-out", ...seen };
       const answered = { first: "pairing.wrong-code", ...seen };
-      const results = await forEachCut(direction, wrong, ({ first }) => first === answered.first);
-      for (const result of results) expect([notSeen, unanswered, answered]).toContainEqual(result);
-      expect(results).toContainEqual(notSeen);
-      // One datagram carries the answer, and one of the cuts comes right before it.
-      const hidden = results.filter(({ first, ended }) => first === "quic.timed-out" && ended === "burnt");
-      expect(hidden.length).toBeGreaterThanOrEqual(direction === "to-client" ? 1 : 0);
-    }, 40_000);
+      // One datagram carries the answer, and one of the cuts comes right before it, unless two runs differ by a datagram.
+      for (let isHidden = direction === "to-server", tries = 0; tries === 0 || !isHidden; tries += 1) {
+        expect(tries).toBeLessThan(4);
+        const results = await forEachCut(direction, wrong, ({ first }) => first === answered.first);
+        for (const result of results) expect([notSeen, unanswered, answered]).toContainEqual(result);
+        expect(results).toContainEqual(notSeen);
+        isHidden ||= results.some(({ first, ended }) => first === "quic.timed-out" && ended === "burnt");
+      }
+    }, 120_000);
   },
 );
