@@ -92,9 +92,6 @@ export const ERROR_CODES = {
   "key.wrong": { status: "unavailable", exit: EXIT.sealed },
   "key.unsupported": { status: "unimplemented", exit: EXIT.usage },
 
-  "user.not-found": { status: "not-found", exit: EXIT.notFound },
-  "user.exists": { status: "already-exists", exit: EXIT.conflict },
-
   "device.not-found": { status: "not-found", exit: EXIT.notFound },
   "device.ambiguous": { status: "invalid-argument", exit: EXIT.usage },
   "device.unknown": { status: "unauthenticated", exit: EXIT.notPaired },
@@ -144,6 +141,7 @@ export const ERROR_CODES = {
   "rpc.too-large": { status: "resource-exhausted", exit: EXIT.usage },
   "rpc.too-early": { status: "unavailable", exit: EXIT.unreachable, retryable: true },
   "rpc.overloaded": { status: "resource-exhausted", exit: EXIT.rateLimited, retryable: true },
+  "rpc.rate-limited": { status: "resource-exhausted", exit: EXIT.rateLimited, retryable: true },
   "rpc.draining": { status: "unavailable", exit: EXIT.unreachable, retryable: true },
   "rpc.outcome-unknown": { status: "aborted", exit: EXIT.outcomeUnknown },
   "rpc.request-mismatch": { status: "failed-precondition", exit: EXIT.conflict },
@@ -171,6 +169,31 @@ export const ERROR_CODES = {
 
   "authz.denied": { status: "permission-denied", exit: EXIT.denied },
   "authz.invalid-policy": { status: "invalid-argument", exit: EXIT.usage },
+
+  "policy.not-found": { status: "not-found", exit: EXIT.notFound },
+  "policy.lockout": { status: "failed-precondition", exit: EXIT.conflict },
+  "policy.version-conflict": { status: "failed-precondition", exit: EXIT.conflict },
+  "user.not-found": { status: "not-found", exit: EXIT.notFound },
+  "user.exists": { status: "already-exists", exit: EXIT.conflict },
+
+  "tool.not-found": { status: "not-found", exit: EXIT.notFound },
+  "tool.bad-argument": { status: "invalid-argument", exit: EXIT.usage },
+  "tool.not-startable": { status: "failed-precondition", exit: EXIT.unexpected },
+  /** It would run as the daemon's own user. */
+  "tool.unsafe": { status: "failed-precondition", exit: EXIT.conflict },
+  "tool.busy": { status: "resource-exhausted", exit: EXIT.rateLimited, retryable: true },
+  "tool.secret-unfit": { status: "failed-precondition", exit: EXIT.conflict },
+
+  "approval.not-found": { status: "not-found", exit: EXIT.notFound },
+  "approval.required": { status: "failed-precondition", exit: EXIT.approval },
+  "approval.denied": { status: "permission-denied", exit: EXIT.approval },
+  "approval.expired": { status: "failed-precondition", exit: EXIT.approval },
+  "approval.used": { status: "failed-precondition", exit: EXIT.conflict },
+  "approval.mismatch": { status: "failed-precondition", exit: EXIT.conflict },
+  "approval.stale": { status: "failed-precondition", exit: EXIT.conflict },
+  "approval.self": { status: "permission-denied", exit: EXIT.denied },
+  "approval.decided": { status: "failed-precondition", exit: EXIT.conflict },
+  "approval.too-many": { status: "resource-exhausted", exit: EXIT.rateLimited, retryable: true },
 
   "audit.unavailable": { status: "unavailable", exit: EXIT.conflict },
   "audit.damaged": { status: "data-loss", exit: EXIT.integrity },

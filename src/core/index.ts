@@ -1,3 +1,4 @@
+export { Bell } from "./bell.ts";
 export { type Brand, type UnixMs, unixMs } from "./brand.ts";
 export {
   ByteReader,
@@ -15,6 +16,8 @@ export {
 export { type Clock, systemClock } from "./clock.ts";
 export { ERROR_CODES, type ErrorCode, EXIT, STATUS, type Status } from "./error-codes.ts";
 export { type ErrorDetails, GatehouseError, invariant, isErrorCode, isGatehouseError } from "./errors.ts";
+export { applyPatch, type PatchOperation, patchBetween } from "./json-patch.ts";
+export { isJsonObject, type JsonValue, jsonBytes, parseJson } from "./json-values.ts";
 export { LIMITS } from "./limits.ts";
 export { type LogFields, type Logger, silentLogger } from "./logger.ts";
 export { type Random, systemRandom } from "./random.ts";

@@ -193,11 +193,12 @@ export const LIMITS = {
 
   /** Tools of one configuration: more than anybody declares by hand, few enough to list in one answer. */
   tools: 256,
-  toolNameBytes: 64,
-  toolDescriptionBytes: 1_024,
+  /** In characters, as the other lengths here. */
+  toolNameLength: 64,
+  toolDescriptionLength: 1_024,
   toolGroups: 16,
   toolCommandElements: 64,
-  /** One element of a command, in characters, and the parts that parameters cut it into. */
+  /** One element of a command, and the parts that parameters cut it into. */
   toolCommandElementLength: 4_096,
   toolCommandParts: 32,
   toolParameters: 32,
@@ -211,7 +212,7 @@ export const LIMITS = {
   /** A pattern that takes longer for one argument (some take years) would hold up everybody. */
   toolMatchMs: 250,
   toolEnvironment: 64,
-  toolEnvironmentValueBytes: 32_768,
+  toolEnvironmentValueLength: 32_768,
   toolSecrets: 16,
   /** A shorter secret is found in any text, and hiding it would tell it. */
   toolSecretBytesMin: 4,
@@ -220,7 +221,7 @@ export const LIMITS = {
   toolSecretsBytes: 131_072,
   /** Paths that a sandbox shows, and the length of one. */
   toolSandboxPaths: 64,
-  toolPathBytes: 4_096,
+  toolPathLength: 4_096,
   toolTimeoutMs: 60_000,
   toolTimeoutMsMax: 600_000,
   toolOutputBytes: 1_048_576,
@@ -239,6 +240,12 @@ export const LIMITS = {
   toolScanBatch: 32,
   /** How long we wait, all in all, for output that somebody else still holds open after the end. */
   toolLingerMs: 1_000,
+  /** Questions that wait for an answer. */
+  approvalsOpenPerDevice: 16,
+  approvalsOpen: 256,
+  /** Those that are over. */
+  approvalsKept: 500,
+  approvalsKeptMs: 30 * 86_400_000,
   /** How long a question waits for its yes, and at most: whoever asked has forgotten why after an hour. */
   toolApprovalMs: 600_000,
   toolApprovalMsMax: 3_600_000,

@@ -71,6 +71,11 @@ export const LABELS = {
   auditCheckpoint: "gatehouse/v1/audit/checkpoint",
   auditArguments: "gatehouse/v1/audit/arguments",
 
+  /** The hash of a tool call: what a yes is given to. */
+  toolCall: "gatehouse/v1/tools/call",
+  /** The requests that policies were asked lately, in their file. */
+  policyRequests: "gatehouse/v1/policy/requests",
+
   /** CPace's channel identifier. */
   pairingChannel: "gatehouse/v1/pairing/channel",
   pairingSession: "gatehouse/v1/pairing/session",

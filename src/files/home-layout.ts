@@ -15,6 +15,8 @@ export interface HomeLayout {
   readonly doorFile: string;
   /** What the daemon's watchdog noted of freezes. */
   readonly freezesFile: string;
+  /** What policies were asked lately; sealed under the vault's key, and expendable. */
+  readonly requestsFile: string;
   /** Gatehouses this home paired with as a client. */
   readonly remotesFile: string;
   /** What lets this home come back to those gatehouses in one round trip; secret, and expendable. */
@@ -37,6 +39,7 @@ export function homeLayout(root: string): HomeLayout {
     bootFile: join(home, "boot"),
     doorFile: join(home, "door"),
     freezesFile: join(home, "freezes"),
+    requestsFile: join(home, "requests"),
     remotesFile: join(home, "remotes.json"),
     ticketsDir: join(home, "tickets"),
     lockFile: join(home, "lock"),
