@@ -1,24 +1,24 @@
-import type { Context, DetailedError, EntityJson, TypeAndId } from "@cedar-policy/cedar-wasm/nodejs";
+import { Anatomy } from "./anatomy.ts";
+import type { CedarCall } from "./cedar-call.ts";
 import { type CedarModule, freshCedar, isStackOverflow } from "./cedar-module.ts";
+import { validatePolicies } from "./cedar-validation.ts";
 import type { ContextAttribute } from "./context.ts";
-import { invalidPolicy, type PolicySource, parsePolicySet } from "./policy-set.ts";
+import { cedarPolicySet, readPolicies } from "./policy-reader.ts";
+import { byPolicy, invalidPolicy, type PolicyProblem, type PolicySource, refusal } from "./policy-set.ts";
+import { readPolicyText } from "./policy-text.ts";
+import type { PolicyFacts, ReadPolicy } from "./read-policy.ts";
 
-export interface CedarCall {
-  readonly principal: TypeAndId;
-  readonly action: TypeAndId;
-  readonly resource: TypeAndId;
-  readonly context: Context;
-  readonly entities: EntityJson[];
-}
-
-/** What Cedar said: `unfit` when the request does not validate; `errors` are ids of policies that failed to evaluate. */
+/**
+ * What Cedar said: `unfit` when the request does not validate, and Cedar's reason; `errors` are policies that failed
+ * to evaluate.
+ */
 export type CedarAnswer =
-  | { readonly kind: "unfit" }
+  | { readonly kind: "unfit"; readonly message: string }
   | {
       readonly kind: "decided";
       readonly isAllowed: boolean;
       readonly policies: readonly string[];
-      readonly errors: readonly string[];
+      readonly errors: readonly PolicyProblem[];
     };
 
 const SCHEMA = "schema";
@@ -26,8 +26,10 @@ const POLICIES = "policies";
 
 /** One schema and one set of policies, checked, in a WebAssembly instance of their own. */
 export class CedarEngine {
+  readonly policies: readonly PolicyFacts[];
   readonly mentioned: ReadonlySet<ContextAttribute>;
   readonly #cedar: CedarModule;
+  #anatomy: Anatomy | undefined;
 
   /**
    * Parses and strictly validates; costs some 10 ms and a millisecond a policy.
@@ -37,7 +39,9 @@ export class CedarEngine {
   constructor(schema: string, sources: readonly PolicySource[]) {
     this.#cedar = freshCedar();
     try {
-      this.mentioned = load(this.#cedar, schema, sources);
+      const policies = load(this.#cedar, schema, sources);
+      this.policies = policies.map(factsOf);
+      this.mentioned = new Set(policies.flatMap(({ mentioned }) => mentioned));
     } catch (error) {
       if (isStackOverflow(error)) {
         throw invalidPolicy("the policies are nested too deep to be parsed", error);
@@ -54,47 +58,48 @@ export class CedarEngine {
       preparsedPolicySetId: POLICIES,
       validateRequest: true,
     });
-    if (answer.type === "failure") return { kind: "unfit" };
+    if (answer.type === "failure") return { kind: "unfit", message: answer.errors[0]?.message ?? "" };
     const { decision, diagnostics } = answer.response;
     return {
       kind: "decided",
       isAllowed: decision === "allow",
       policies: [...diagnostics.reason].sort(),
-      errors: diagnostics.errors.map(({ policyId }) => policyId).sort(),
+      errors: diagnostics.errors
+        .map(({ policyId, error }) => ({ policy: policyId, message: error.message }))
+        .sort(byPolicy),
     };
+  }
+
+  /** The policies taken apart; made when first asked for. @throws as `decide` */
+  anatomy(): Anatomy {
+    this.#anatomy ??= new Anatomy(this.#cedar, { policies: this.policies, schemaName: SCHEMA });
+    return this.#anatomy;
   }
 }
 
-function load(
-  cedar: CedarModule,
-  schema: string,
-  sources: readonly PolicySource[],
-): ReadonlySet<ContextAttribute> {
+function load(cedar: CedarModule, schema: string, sources: readonly PolicySource[]): readonly ReadPolicy[] {
   const parsedSchema = cedar.preparseSchema(SCHEMA, schema);
   if (parsedSchema.type === "failure") {
     throw invalidPolicy(`schema: ${parsedSchema.errors[0]?.message ?? "does not parse"}`);
   }
-  const { policies, mentioned } = parsePolicySet(cedar, sources);
-  const staticPolicies = { ...policies };
-  const answer = cedar.validate({
-    schema,
-    policies: { staticPolicies },
-    validationSettings: { mode: "strict" },
-  });
-  if (answer.type === "failure") {
-    throw invalidPolicy(answer.errors[0]?.message ?? "the policies do not validate");
-  }
-  const [first, ...others] = answer.validationErrors;
-  if (first !== undefined) {
-    const more = others.length === 0 ? "" : ` (and ${others.length} more)`;
-    throw invalidPolicy(`${first.policyId}: ${sentence(first.error)}${more}`);
-  }
-  const parsed = cedar.preparsePolicySet(POLICIES, { staticPolicies });
-  if (parsed.type === "failure")
+  const { policies, problems } = readPolicies(sources, (source) => readPolicyText(cedar, source));
+  const [problem] = problems;
+  if (problem !== undefined) throw refusal(problem);
+  const set = cedarPolicySet(policies);
+  refuseInvalid(validatePolicies(cedar, schema, set).errors);
+  const parsed = cedar.preparsePolicySet(POLICIES, set);
+  if (parsed.type === "failure") {
     throw invalidPolicy(parsed.errors[0]?.message ?? "the policies do not parse");
-  return mentioned;
+  }
+  return policies;
 }
 
-function sentence({ message, help }: DetailedError): string {
-  return help === null ? message : `${message}; ${help}`;
+function refuseInvalid([first, ...others]: readonly PolicyProblem[]): void {
+  if (first === undefined) return;
+  const more = others.length === 0 ? "" : ` (and ${others.length} more)`;
+  throw refusal({ policy: first.policy, message: `${first.message}${more}` });
+}
+
+function factsOf({ id, effect, text, kind, description }: ReadPolicy): PolicyFacts {
+  return Object.freeze({ id, effect, text, kind, description });
 }

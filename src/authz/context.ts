@@ -1,7 +1,8 @@
 import { isIP } from "node:net";
-import type { CedarValueJson, Context } from "@cedar-policy/cedar-wasm/nodejs";
-import { deviceUid } from "./entities.ts";
-import { type CallContext, UnfitRequest } from "./request.ts";
+import type { CedarValueJson, Context, EntityJson, TypeAndId } from "@cedar-policy/cedar-wasm/nodejs";
+import type { DeviceId } from "../identity/index.ts";
+import { deviceEntities, deviceUid } from "./entities.ts";
+import { type Approval, type CallContext, UnfitRequest } from "./request.ts";
 
 /** The context attributes of the schema, in the order in which memo keys hold them. */
 export const CONTEXT_ATTRIBUTES = [
@@ -11,29 +12,17 @@ export const CONTEXT_ATTRIBUTES = [
   "remoteAddress",
   "approval",
   "argumentsHash",
+  "arguments",
+  "role",
 ] as const;
 
 export type ContextAttribute = (typeof CONTEXT_ATTRIBUTES)[number];
 
-const TIME_GRAIN_MS = 1_000;
+/** Policies see the time to the second. */
+export const TIME_GRAIN_MS = 1_000;
 
-/** One attribute as the memo keys it: equal keys mean that Cedar would be given equal values. */
-export function contextKey(context: CallContext, attribute: ContextAttribute): unknown {
-  switch (attribute) {
-    case "wire":
-      return context.wire;
-    case "isEarlyData":
-      return context.isEarlyData;
-    case "time":
-      return Math.floor(context.timeMs / TIME_GRAIN_MS);
-    case "remoteAddress":
-      return context.remoteAddress;
-    case "approval":
-      return context.approval === undefined ? undefined : [context.approval.id, context.approval.decidedBy];
-    case "argumentsHash":
-      return context.argumentsHash;
-  }
-}
+/** There is one call in a request, so one entity with its arguments. */
+const ARGUMENTS: TypeAndId = { type: "Arguments", id: "call" };
 
 /**
  * The context record that Cedar gets. The schema requires wire, early data and time, so they are always there;
@@ -49,13 +38,34 @@ export function cedarContext(call: CallContext, mentioned: ReadonlySet<ContextAt
   if (mentioned.has("approval") && call.approval !== undefined) {
     context["approval"] = {
       id: call.approval.id,
-      decidedBy: { __entity: deviceUid(call.approval.decidedBy) },
+      decidedBy: { __entity: deviceUid(approverId(call.approval)) },
     };
   }
   if (mentioned.has("argumentsHash") && call.argumentsHash !== undefined) {
     context["argumentsHash"] = call.argumentsHash;
   }
+  if (mentioned.has("arguments") && call.arguments !== undefined) {
+    context["arguments"] = { __entity: ARGUMENTS };
+  }
+  if (mentioned.has("role") && call.role !== undefined) context["role"] = call.role;
   return context;
+}
+
+/** What the context's own references point at: the approver, and the arguments as tags of one entity. */
+export function contextEntities(call: CallContext, mentioned: ReadonlySet<ContextAttribute>): EntityJson[] {
+  const entities: EntityJson[] = [];
+  const decidedBy = call.approval?.decidedBy;
+  if (mentioned.has("approval") && typeof decidedBy === "object") {
+    entities.push(...deviceEntities(decidedBy.deviceId, decidedBy));
+  }
+  if (mentioned.has("arguments") && call.arguments !== undefined) {
+    entities.push({ uid: ARGUMENTS, attrs: {}, parents: [], tags: { ...call.arguments } });
+  }
+  return entities;
+}
+
+function approverId({ decidedBy }: Approval): DeviceId {
+  return typeof decidedBy === "string" ? decidedBy : decidedBy.deviceId;
 }
 
 function datetime(timeMs: number): CedarValueJson {

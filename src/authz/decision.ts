@@ -1,3 +1,5 @@
+import type { CedarAnswer } from "./cedar-engine.ts";
+
 /** The answer to one request. */
 export interface Decision {
   readonly kind: "allow" | "deny";
@@ -8,20 +10,13 @@ export interface Decision {
   readonly isMemoised: boolean;
 }
 
-export function allowedBy(policies: readonly string[]): Decision {
-  return decision("allow", policies, `allowed by ${named(policies)}`);
-}
-
-export function forbiddenBy(policies: readonly string[]): Decision {
-  return decision("deny", policies, `forbidden by ${named(policies)}`);
-}
-
-export function unevaluated(policies: readonly string[]): Decision {
-  return decision("deny", policies, `denied because ${named(policies)} could not be evaluated`);
-}
-
-export function unpermitted(action: string): Decision {
-  return decision("deny", [], `no policy permits ${action} here`);
+/** What Cedar's answer comes to. */
+export function judged(answer: CedarAnswer, action: string): Decision {
+  if (answer.kind === "unfit") return unfit();
+  // Cedar skips a policy that errors, so a `forbid` that errors would allow.
+  if (answer.errors.length > 0) return unevaluated(answer.errors.map(({ policy }) => policy));
+  if (answer.isAllowed) return allowedBy(answer.policies);
+  return answer.policies.length > 0 ? forbiddenBy(answer.policies) : unpermitted(action);
 }
 
 export function unfit(): Decision {
@@ -30,6 +25,22 @@ export function unfit(): Decision {
 
 export function engineFailed(): Decision {
   return decision("deny", [], "denied because the policy engine failed");
+}
+
+function allowedBy(policies: readonly string[]): Decision {
+  return decision("allow", policies, `allowed by ${named(policies)}`);
+}
+
+function forbiddenBy(policies: readonly string[]): Decision {
+  return decision("deny", policies, `forbidden by ${named(policies)}`);
+}
+
+function unevaluated(policies: readonly string[]): Decision {
+  return decision("deny", policies, `denied because ${named(policies)} could not be evaluated`);
+}
+
+function unpermitted(action: string): Decision {
+  return decision("deny", [], `no policy permits ${action} here`);
 }
 
 function decision(kind: Decision["kind"], policies: readonly string[], reason: string): Decision {

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import type { PolicySource } from "./policy-set.ts";
+import type { PolicyText } from "./policy-set.ts";
 
 /** Cedar schema that ships with the package; the same place seen from `src/` and from `dist/`. */
 export async function loadDefaultSchema(): Promise<string> {
@@ -7,7 +7,7 @@ export async function loadDefaultSchema(): Promise<string> {
 }
 
 /** Policies that a new gatehouse starts with. */
-export async function loadDefaultPolicies(): Promise<readonly PolicySource[]> {
+export async function loadDefaultPolicies(): Promise<readonly PolicyText[]> {
   const text = await readFile(new URL("../../schemas/cedar/default.cedar", import.meta.url), "utf8");
   return [{ id: "default", text }];
 }

@@ -46,16 +46,18 @@ export function requestEntities(principal: Principal, resource: Resource): Entit
       return [...entities, folderEntity(resource.path)];
     case "device":
       return merged(entities, deviceEntities(resource.id, resource));
+    case "tool":
+      return [...entities, toolEntity(resource)];
     case "gatehouse":
     case "audit-log":
     case "policy":
-    case "tool":
     case "profile":
       return entities;
   }
 }
 
-function deviceEntities(id: DeviceId, { roles, name, user }: DeviceFacts): EntityJson[] {
+/** A device and, where it belongs to one, its user. */
+export function deviceEntities(id: DeviceId, { roles, name, user }: DeviceFacts): EntityJson[] {
   const roleUid = (roleId: string): TypeAndId => ({ type: "Role", id: roleId });
   const device: EntityJson = {
     uid: deviceUid(id),
@@ -66,6 +68,11 @@ function deviceEntities(id: DeviceId, { roles, name, user }: DeviceFacts): Entit
   const userUid: TypeAndId = { type: "User", id: user.id };
   device.parents.push(userUid);
   return [device, { uid: userUid, attrs: {}, parents: user.roles.map(roleUid) }];
+}
+
+function toolEntity({ name, groups = [] }: Resource & { readonly kind: "tool" }): EntityJson {
+  const parents = groups.map((id) => ({ type: "ToolGroup", id }));
+  return { uid: { type: "Tool", id: name }, attrs: {}, parents };
 }
 
 function secretEntity(path: string): EntityJson {
@@ -120,8 +127,14 @@ function ownerOf([top, id]: readonly string[]): DeviceId | undefined {
   }
 }
 
-/** Cedar refuses two entities of one id that differ; saying so here keeps that from hanging on its version. */
-function merged(entities: readonly EntityJson[], others: readonly EntityJson[]): EntityJson[] {
+/**
+ * Both lists as one. Cedar refuses two entities of one id that differ; saying so here keeps that from hanging on its
+ * version.
+ *
+ * @throws UnfitRequest when they tell different things of one entity.
+ */
+export function merged(entities: EntityJson[], others: readonly EntityJson[]): EntityJson[] {
+  if (others.length === 0) return entities;
   const keyOf = ({ uid }: EntityJson): string => JSON.stringify(uid);
   const known = new Map(entities.map((entity) => [keyOf(entity), JSON.stringify(entity)]));
   const added = others.filter((entity) => {

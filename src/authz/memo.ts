@@ -1,6 +1,10 @@
-import { type ContextAttribute, contextKey } from "./context.ts";
+import type { ContextAttribute } from "./context.ts";
 import type { Decision } from "./decision.ts";
-import type { AuthorizationRequest, DeviceFacts, Resource } from "./request.ts";
+import type { AuthorizationRequest } from "./request.ts";
+import { requestKey } from "./request-key.ts";
+
+/** Longer ones hold whole arguments of tools: a caller could fill the memory with them. */
+const KEY_CHARACTERS_MAX = 4_096;
 
 /**
  * Decisions already made under one set of policies. Bounded; the oldest goes first.
@@ -17,14 +21,8 @@ export class DecisionMemo {
   }
 
   /** Everything that the engine's answer is a function of, and nothing else; different requests never share one. */
-  keyOf({ principal, action, resource, context }: AuthorizationRequest): string {
-    return JSON.stringify([
-      principal.deviceId,
-      ...factsKey(principal),
-      action,
-      ...resourceKey(resource),
-      ...this.#mentioned.map((attribute) => contextKey(context, attribute)),
-    ]);
+  keyOf(request: AuthorizationRequest): string {
+    return requestKey(request, this.#mentioned);
   }
 
   find(key: string): Decision | undefined {
@@ -32,32 +30,11 @@ export class DecisionMemo {
   }
 
   remember(key: string, decision: Decision): void {
+    if (key.length > KEY_CHARACTERS_MAX) return;
     if (this.#decisions.size >= this.#entriesMax) {
       const [oldest] = this.#decisions.keys();
       if (oldest !== undefined) this.#decisions.delete(oldest);
     }
     this.#decisions.set(key, Object.freeze({ ...decision, isMemoised: true }));
-  }
-}
-
-function factsKey({ roles, name, user }: DeviceFacts): readonly unknown[] {
-  return [roles, name, user === undefined ? undefined : [user.id, user.roles]];
-}
-
-function resourceKey(resource: Resource): readonly unknown[] {
-  switch (resource.kind) {
-    case "secret":
-    case "folder":
-      return [resource.kind, resource.path];
-    case "device":
-      return [resource.kind, resource.id, ...factsKey(resource)];
-    case "gatehouse":
-    case "policy":
-      return [resource.kind, resource.id];
-    case "tool":
-    case "profile":
-      return [resource.kind, resource.name];
-    case "audit-log":
-      return [resource.kind];
   }
 }

@@ -1,47 +1,75 @@
-import type { PolicyJson } from "@cedar-policy/cedar-wasm/nodejs";
-import { GatehouseError, LIMITS } from "../core/index.ts";
-import type { CedarModule } from "./cedar-module.ts";
-import { CONTEXT_ATTRIBUTES, type ContextAttribute } from "./context.ts";
+import { GatehouseError } from "../core/index.ts";
 
-/** Cedar policies as somebody wrote them. */
-export interface PolicySource {
+/** Somebody's policies: Cedar text, or a link that fills in a template which another source has. */
+export type PolicySource = PolicyText | PolicyLink;
+
+export interface PolicyText {
   /** `[a-z0-9][a-z0-9._-]*`, at most 64 characters; the first half of its policies' ids. */
   readonly id: string;
-  /** One policy; or several, each then with its own `@id("…")`. Templates are not taken. */
+  /**
+   * One policy, whose id then is the source's; or several, each with its own `@id("…")`. A template (a policy with
+   * `?principal` or `?resource` in its scope) always has an `@id`, and decides nothing before a link fills it in.
+   */
   readonly text: string;
 }
 
-/** Single policies by id (`source/policy`), not yet checked against a schema. */
-export interface PolicySet {
-  readonly policies: Readonly<Record<string, string>>;
-  /** Context attributes that a decision under this set can depend on. */
-  readonly mentioned: ReadonlySet<ContextAttribute>;
+export interface PolicyLink {
+  /** As of a text; the id of the policy that the filled-in template is. */
+  readonly id: string;
+  /** `source/policy` of the template. */
+  readonly template: string;
+  /** For `?principal`; there exactly when the template has it. */
+  readonly principal?: EntityName | undefined;
+  /** For `?resource`, likewise. */
+  readonly resource?: EntityName | undefined;
+}
+
+/** An entity as policies write it: `Role::"owner"` is `{ type: "Role", id: "owner" }`. */
+export interface EntityName {
+  readonly type: string;
+  /** At most 1 024 characters. */
+  readonly id: string;
+}
+
+/** What is wrong with one source or policy; `policy` is empty for the set as a whole. */
+export interface PolicyProblem {
+  readonly policy: string;
+  readonly message: string;
 }
 
 const ID = /^[a-z0-9][a-z0-9._-]{0,63}$/;
+const ENTITY_TYPE = /^[A-Za-z_]\w{0,63}(?:::[A-Za-z_]\w{0,63}){0,7}$/;
+/** Twice the longest path. */
+const ENTITY_ID_CHARACTERS_MAX = 1_024;
 
-/**
- * Nodes one inside another in a policy. The engine runs on a WebAssembly stack that a policy nested much deeper
- * overflows, which would deny every call; 96 leaves it half of that stack.
- */
-const DEPTH_MAX = 96;
+export function isPolicyLink(source: PolicySource): source is PolicyLink {
+  return "template" in source;
+}
 
-/** @throws GatehouseError `authz.invalid-policy` saying which source and what. */
-export function parsePolicySet(cedar: CedarModule, sources: readonly PolicySource[]): PolicySet {
-  const sizeBytes = sources.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0);
-  if (sizeBytes > LIMITS.policyBytes) {
-    throw invalidPolicy(`policies are ${sizeBytes} bytes together, at most ${LIMITS.policyBytes} are taken`);
-  }
-  const policies = new Map<string, string>();
-  const mentioned = new Set<ContextAttribute>();
-  for (const source of sources) {
-    for (const [id, text, json] of parseSource(cedar, source)) {
-      if (policies.has(id)) throw invalidPolicy(`there are two policies with the id ${id}`);
-      policies.set(id, text);
-      for (const attribute of contextMentions(json)) mentioned.add(attribute);
-    }
-  }
-  return { policies: Object.fromEntries(policies), mentioned };
+export function isPolicyIdPart(text: string): boolean {
+  return ID.test(text);
+}
+
+export function isEntityName({ type, id }: EntityName): boolean {
+  return ENTITY_TYPE.test(type) && id.length <= ENTITY_ID_CHARACTERS_MAX && !/\p{Cs}/u.test(id);
+}
+
+/** What makes the source, without whatever else its object carries. */
+export function bareSource(source: PolicySource): PolicySource {
+  if (!isPolicyLink(source)) return { id: source.id, text: source.text };
+  const { id, template, principal, resource } = source;
+  return { id, template, principal, resource };
+}
+
+/** Of its text; of a link, of everything. */
+export function sourceBytes(source: PolicySource): number {
+  return Buffer.byteLength(isPolicyLink(source) ? JSON.stringify(bareSource(source)) : source.text);
+}
+
+/** Order for whatever Cedar hands out in none. */
+export function byPolicy(a: PolicyProblem, b: PolicyProblem): number {
+  if (a.policy === b.policy) return 0;
+  return a.policy < b.policy ? -1 : 1;
 }
 
 export function invalidPolicy(message: string, cause?: unknown): GatehouseError {
@@ -51,79 +79,7 @@ export function invalidPolicy(message: string, cause?: unknown): GatehouseError 
   });
 }
 
-type Parsed = readonly [id: string, text: string, json: PolicyJson];
-
-function parseSource(cedar: CedarModule, { id, text }: PolicySource): Parsed[] {
-  if (!ID.test(id)) throw invalidPolicy("a policy source's id is not of [a-z0-9._-], at most 64");
-  const parts = cedar.policySetTextToParts(text);
-  if (parts.type === "failure") throw invalidPolicy(`${id}: ${parts.errors[0]?.message ?? "does not parse"}`);
-  if (parts.policy_templates.length > 0) throw invalidPolicy(`${id}: templates are not taken`);
-  return parts.policies.map((policy) => {
-    const json = policyJson(cedar, id, policy);
-    return [policyId(id, json, parts.policies.length), policy, json];
-  });
-}
-
-function policyJson(cedar: CedarModule, source: string, policy: string): PolicyJson {
-  const answer = cedar.policyToJson(policy);
-  if (answer.type === "failure") {
-    throw invalidPolicy(`${source}: ${answer.errors[0]?.message ?? "does not parse"}`);
-  }
-  if (depthOf(answer.json.conditions) > DEPTH_MAX)
-    throw invalidPolicy(`${source}: a condition is nested too deep`);
-  return answer.json;
-}
-
-function policyId(source: string, { annotations }: PolicyJson, siblings: number): string {
-  const id = annotations?.["id"];
-  if (id === undefined && siblings === 1) return source;
-  if (id === undefined) throw invalidPolicy(`${source}: has several policies, so each needs an @id`);
-  if (!ID.test(id)) throw invalidPolicy(`${source}: an @id is not of [a-z0-9._-], at most 64`);
-  return `${source}/${id}`;
-}
-
-/** Nesting of operators: each is one object holding one of operands. */
-function depthOf(node: unknown): number {
-  let depth = 0;
-  for (let level = childrenOf(node); level.length > 0; level = level.flatMap(childrenOf)) depth += 1;
-  return depth / 2;
-}
-
-/**
- * Which context attributes the conditions can see. `context.x` and `context has x` see that one; the context
- * taken whole, in any other place, could see all of it.
- */
-function contextMentions({ conditions }: PolicyJson): readonly ContextAttribute[] {
-  const found = new Set<string>();
-  let sees = false;
-  const visit = (node: unknown): void => {
-    const access = contextAccess(node);
-    if (access !== undefined) found.add(access);
-    else if (isContextVar(node)) sees = true;
-    else childrenOf(node).forEach(visit);
-  };
-  visit(conditions);
-  return CONTEXT_ATTRIBUTES.filter((attribute) => sees || found.has(attribute));
-}
-
-function contextAccess(node: unknown): string | undefined {
-  if (!isObject(node)) return undefined;
-  const access = node["."] ?? node["has"];
-  if (!isObject(access) || !isContextVar(access["left"])) return undefined;
-  const attr: unknown = access["attr"];
-  // `context has approval.id` comes as a list.
-  const first: unknown = Array.isArray(attr) ? attr[0] : attr;
-  return typeof first === "string" ? first : undefined;
-}
-
-function isContextVar(node: unknown): boolean {
-  return isObject(node) && node["Var"] === "context";
-}
-
-function childrenOf(node: unknown): unknown[] {
-  return isObject(node) || Array.isArray(node) ? Object.values(node) : [];
-}
-
-function isObject(node: unknown): node is Readonly<Record<string, unknown>> {
-  return typeof node === "object" && node !== null && !Array.isArray(node);
+/** The problem as the error of whoever loads the set. */
+export function refusal({ policy, message }: PolicyProblem): GatehouseError {
+  return invalidPolicy(policy === "" ? message : `${policy}: ${message}`);
 }

@@ -62,10 +62,18 @@ export type Resource =
   | ({ readonly kind: "device"; readonly id: DeviceId } & DeviceFacts)
   | { readonly kind: "audit-log" }
   | { readonly kind: "policy"; readonly id: string }
-  | { readonly kind: "tool"; readonly name: string }
+  /** `groups` as the tool's declaration has them, in one order always. */
+  | { readonly kind: "tool"; readonly name: string; readonly groups?: readonly string[] | undefined }
   | { readonly kind: "profile"; readonly name: string };
 
-/** How the call came in. */
+/** Somebody's yes to exactly one call. */
+export interface Approval {
+  readonly id: string;
+  /** Whoever decided it; by id alone, policies see neither its roles nor its user. */
+  readonly decidedBy: DeviceId | Principal;
+}
+
+/** How the call came in, and what it brought. */
 export interface CallContext {
   readonly wire: "quic" | "grpc";
   /** The call's wall-clock time; policies see it to the second. */
@@ -73,9 +81,13 @@ export interface CallContext {
   readonly isEarlyData: boolean;
   /** IPv4 or IPv6 address without port; a zone (`%eth0`) is ignored. */
   readonly remoteAddress?: string | undefined;
-  readonly approval?: { readonly id: string; readonly decidedBy: DeviceId } | undefined;
+  readonly approval?: Approval | undefined;
   /** SHA-256 of a tool call's canonical arguments, hex. */
   readonly argumentsHash?: string | undefined;
+  /** A tool call's arguments by parameter name. */
+  readonly arguments?: Readonly<Record<string, string>> | undefined;
+  /** The role that a pairing window or a grant would give. */
+  readonly role?: string | undefined;
 }
 
 export interface AuthorizationRequest {

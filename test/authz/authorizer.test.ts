@@ -1,12 +1,16 @@
-import { createRequire } from "node:module";
-import type * as Cedar from "@cedar-policy/cedar-wasm/nodejs";
 import { describe, expect, it } from "vitest";
-import { ACTIONS, Authorizer, loadDefaultSchema, type Resource } from "../../src/authz/index.ts";
+import {
+  ACTIONS,
+  type Approval,
+  Authorizer,
+  CONTEXT_ATTRIBUTES,
+  loadDefaultSchema,
+  type Resource,
+} from "../../src/authz/index.ts";
 import type { LogFields, Logger } from "../../src/core/index.ts";
 import { silentLogger } from "../../src/core/index.ts";
+import { cedar } from "./bare-cedar.ts";
 import { authorizerOf, defaultAuthorizer, idOf, NOON_MS, request, sourcesOf } from "./fixture.ts";
-
-const cedar = createRequire(import.meta.url)("@cedar-policy/cedar-wasm/nodejs") as typeof Cedar;
 
 const PERMIT_ALL = "permit (principal, action, resource);";
 const OVERFLOW = "forbid (principal, action, resource) when { 9223372036854775807 + 1 > 0 };";
@@ -56,7 +60,9 @@ describe("an authorizer", () => {
       policies: ["all"],
       reason: "allowed by all",
     });
-    authorizer.replace(sourcesOf({ all: PERMIT_ALL, no: "forbid (principal, action, resource);" }));
+    authorizer.replace(
+      authorizer.candidate(sourcesOf({ all: PERMIT_ALL, no: "forbid (principal, action, resource);" })),
+    );
     expect(authorizer.decide(request())).toMatchObject({
       kind: "deny",
       policies: ["no"],
@@ -127,6 +133,10 @@ describe("an authorizer", () => {
     ["a time before 1970", request({ context: { ...request().context, timeMs: -1 } })],
     ["a time past the year 9999", request({ context: { ...request().context, timeMs: 2 ** 52 } })],
     [
+      "a tool whose name is half a character",
+      request({ action: "tool:run", resource: { kind: "tool", name: "a\ud800" } }),
+    ],
+    [
       "two stories about one device",
       request({
         action: "device:renew-self",
@@ -154,7 +164,9 @@ describe("an authorizer", () => {
     expect(authorizer.decide(request({ principal })).kind).toBe("deny");
     const user = { id: "ada", roles: ["member"] };
     expect(authorizer.decide(request({ principal: { ...principal, user } })).kind).toBe("allow");
-    authorizer.replace(sourcesOf({ ada: 'permit (principal in User::"ada", action, resource);' }));
+    authorizer.replace(
+      authorizer.candidate(sourcesOf({ ada: 'permit (principal in User::"ada", action, resource);' })),
+    );
     expect(authorizer.decide(request({ principal: { ...principal, user } })).kind).toBe("allow");
     expect(authorizer.decide(request({ principal })).kind).toBe("deny");
   });
@@ -164,7 +176,9 @@ describe("an authorizer", () => {
       context.wire == "grpc" && context.isEarlyData && context.time == datetime("2026-11-23T12:00:00Z")
       && context has remoteAddress && context.remoteAddress.isInRange(ip("192.0.2.0/24"))
       && context has approval && context.approval.decidedBy == Device::"${idOf("laptop")}"
-      && context.approval.id == "a1" && context has argumentsHash && context.argumentsHash == "00ff"`;
+      && context.approval.id == "a1" && context has argumentsHash && context.argumentsHash == "00ff"
+      && context has role && context.role == "guest" && context has arguments
+      && context.arguments.hasTag("environment") && context.arguments.getTag("environment") == "production"`;
     const authorizer = await authorizerOf({ p: `permit (principal, action, resource) when {${condition}};` });
     const context = {
       wire: "grpc",
@@ -173,6 +187,8 @@ describe("an authorizer", () => {
       remoteAddress: "::ffff:192.0.2.7%lo",
       approval: { id: "a1", decidedBy: idOf("laptop") },
       argumentsHash: "00ff",
+      arguments: { environment: "production", verbose: "true" },
+      role: "guest",
     } as const;
     expect(authorizer.decide(request({ context }))).toMatchObject({ kind: "allow" });
     const others = [
@@ -186,12 +202,117 @@ describe("an authorizer", () => {
       { approval: undefined },
       { argumentsHash: "00fe" },
       { argumentsHash: undefined },
+      { arguments: { environment: "staging", verbose: "true" } },
+      { arguments: { verbose: "production" } },
+      { arguments: {} },
+      { arguments: undefined },
+      { role: "owner" },
+      { role: undefined },
     ] as const;
     for (const other of others) {
       expect(authorizer.decide(request({ context: { ...context, ...other } }))).toMatchObject({
         kind: "deny",
       });
     }
+  });
+
+  it("sees an approver's roles and user, and of an approver named by its id alone neither", async () => {
+    const authorizer = await authorizerOf({
+      security:
+        'permit (principal, action, resource) when { context has approval && context.approval.decidedBy in Role::"security" };',
+    });
+    const by = (decidedBy: Approval["decidedBy"]) =>
+      authorizer.decide(request({ context: { ...request().context, approval: { id: "a", decidedBy } } }))
+        .kind;
+    const laptop = { deviceId: idOf("laptop"), roles: ["security"] };
+    expect(by(laptop)).toBe("allow");
+    expect(by({ ...laptop, roles: [], user: { id: "ada", roles: ["security"] } })).toBe("allow");
+    expect(by({ ...laptop, roles: [], user: { id: "ada", roles: [] } })).toBe("deny");
+    expect(by({ ...laptop, roles: ["Security"] })).toBe("deny");
+    expect(by(laptop.deviceId)).toBe("deny");
+  });
+
+  it("knows a caller who approved itself by what it is as a caller, and denies when the two differ", async () => {
+    const authorizer = await authorizerOf({
+      any: "permit (principal, action, resource) when { context has approval };",
+    });
+    const self = (roles: readonly string[]) =>
+      authorizer.decide(
+        request({
+          context: {
+            ...request().context,
+            approval: { id: "a", decidedBy: { deviceId: idOf("phone"), roles } },
+          },
+        }),
+      );
+    expect(self(["member"])).toMatchObject({ kind: "allow" });
+    expect(self(["member", "security"])).toMatchObject({
+      kind: "deny",
+      reason: "denied because the request does not fit the policy schema",
+    });
+  });
+
+  it("finds a tool in its groups and in no others", async () => {
+    const authorizer = await authorizerOf({
+      group: 'permit (principal, action == Action::"tool:run", resource in ToolGroup::"production");',
+    });
+    const of = (groups?: readonly string[]) =>
+      authorizer.decide(
+        request({ action: "tool:run", resource: { kind: "tool", name: "production", groups } }),
+      ).kind;
+    expect([of(["ci", "production"]), of(["ci"]), of([]), of()]).toEqual(["allow", "deny", "deny", "deny"]);
+  });
+
+  it.each(["__proto__", "constructor", "__entity", "__extn", "", "a b", "ключ"])(
+    "tells an argument named %j from its absence",
+    async (name) => {
+      const authorizer = await authorizerOf({
+        tag: `permit (principal, action, resource) when { context has arguments && context.arguments.hasTag("${name}") && context.arguments.getTag("${name}") == "v" };`,
+      });
+      const given = (entries: readonly (readonly [string, string])[]) =>
+        authorizer.decide(
+          request({ context: { ...request().context, arguments: Object.fromEntries(entries) } }),
+        ).kind;
+      expect(given([[name, "v"]])).toBe("allow");
+      expect(given([[name, "w"]])).toBe("deny");
+      expect(given([[`${name}x`, "v"]])).toBe("deny");
+      expect(given([])).toBe("deny");
+    },
+  );
+
+  it("denies what is not Unicode without losing its engine", async () => {
+    const lines: string[] = [];
+    const logger: Logger = { ...silentLogger, error: (event) => void lines.push(event) };
+    const policies = sourcesOf({ p: "permit (principal, action, resource) when { context == context };" });
+    const authorizer = await Authorizer.open({ schema: await loadDefaultSchema(), policies, logger });
+    const halves = [
+      { arguments: { "\ud800": "a" } },
+      { arguments: { a: "\udc00" } },
+      { role: "x\ud800" },
+      { argumentsHash: "\ud83d" },
+      { approval: { id: "\ud83d", decidedBy: idOf("laptop") } },
+    ];
+    for (const half of halves) {
+      expect(authorizer.decide(request({ context: { ...request().context, ...half } })).kind).toBe("deny");
+    }
+    const whole = { arguments: { "😀": "\u0000" } };
+    expect(authorizer.decide(request({ context: { ...request().context, ...whole } })).kind).toBe("allow");
+    expect(lines).toEqual([]);
+  });
+
+  it("lists its policies with what they are, and says which parts of the context they ask about", async () => {
+    const authorizer = await authorizerOf({
+      ops: `@id("a") @description("Members\nmay look") permit (principal, action, resource) when { context has role };
+            @id("t") forbid (principal in ?principal, action, resource);`,
+    });
+    expect(authorizer.policies()).toMatchObject([
+      { id: "ops/a", effect: "permit", kind: "static", description: "Members may look" },
+      { id: "ops/t", effect: "forbid", kind: "template", description: undefined },
+    ]);
+    expect(authorizer.policies()[1]?.text).toBe(
+      '@id("t") forbid (principal in ?principal, action, resource);',
+    );
+    expect(CONTEXT_ATTRIBUTES.filter((attribute) => authorizer.mentions(attribute))).toEqual(["role"]);
   });
 
   it("answers with the engine's failure as a denial and goes on deciding", async () => {
@@ -235,7 +356,11 @@ describe("a set of policies", () => {
       'permit (principal, action, resource) when { principal.name == "x" };',
       /name/,
     ],
-    ["with a template", "permit (principal == ?principal, action, resource);", /templates/],
+    [
+      "with a template that has no id",
+      "permit (principal == ?principal, action, resource);",
+      /template needs an @id/,
+    ],
     ["with several policies of which one has no id", `@id("a") ${PERMIT_ALL} ${PERMIT_ALL}`, /needs an @id/],
     ["with one id twice", `@id("a") ${PERMIT_ALL} @id("a") ${PERMIT_ALL}`, /two policies with the id p\/a/],
     ["with an id that is none", `@id("a b") ${PERMIT_ALL}`, /@id is not/],
@@ -246,7 +371,7 @@ describe("a set of policies", () => {
     ["over its size bound", large, /at most 262144/],
   ])("%s is refused, and the old one stays", async (_, text, message) => {
     const authorizer = await authorizerOf({ old: PERMIT_ALL });
-    const load = (): void => authorizer.replace([{ id: "p", text }]);
+    const load = (): void => authorizer.replace(authorizer.candidate([{ id: "p", text }]));
     expect(load).toThrow(message);
     expect(load).toThrow(expect.objectContaining({ code: "authz.invalid-policy" }));
     expect(authorizer.decide(request())).toMatchObject({ kind: "allow", policies: ["old"] });

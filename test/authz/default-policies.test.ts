@@ -1,44 +1,20 @@
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
-import { ACTIONS, type Action, type Authorizer, type Resource } from "../../src/authz/index.ts";
+import {
+  ACTIONS,
+  type Action,
+  type Authorizer,
+  checkPolicies,
+  loadDefaultPolicies,
+  loadDefaultSchema,
+  parsePolicyTable,
+  type Resource,
+  runPolicyTable,
+} from "../../src/authz/index.ts";
 import { defaultAuthorizer, idOf, request } from "./fixture.ts";
 
-interface Row {
-  readonly who: string;
-  readonly may: Action;
-  readonly is: "allow" | "deny";
-  readonly by?: string;
-  readonly secret?: string;
-  readonly folder?: string;
-  readonly device?: string;
-  readonly policy?: string;
-  readonly tool?: string;
-  readonly profile?: string;
-  readonly auditLog?: true;
-}
-
-interface Table {
-  readonly gatehouse: string;
-  readonly devices: Readonly<Record<string, { readonly role: string }>>;
-  readonly decisions: readonly Row[];
-}
-
-const table = JSON.parse(
-  readFileSync(new URL("../../schemas/cedar/default.test.json", import.meta.url), "utf8"),
-) as Table;
-
-const filled = (path: string): string => path.replace(/\{(\w+)\}/g, (_, name: string) => idOf(name));
-const roleOf = (device: string): string => table.devices[device]?.role ?? "no such device in the table";
-
-function resourceOf(row: Row): Resource {
-  if (row.secret !== undefined) return { kind: "secret", path: filled(row.secret) };
-  if (row.folder !== undefined) return { kind: "folder", path: filled(row.folder) };
-  if (row.device !== undefined) return { kind: "device", id: idOf(row.device), roles: [roleOf(row.device)] };
-  if (row.policy !== undefined) return { kind: "policy", id: row.policy };
-  if (row.tool !== undefined) return { kind: "tool", name: row.tool };
-  if (row.profile !== undefined) return { kind: "profile", name: row.profile };
-  return row.auditLog === true ? { kind: "audit-log" } : { kind: "gatehouse", id: idOf(table.gatehouse) };
-}
+const TABLE = new URL("../../schemas/cedar/default.test.json", import.meta.url);
+const table = parsePolicyTable(JSON.parse(readFileSync(TABLE, "utf8")));
 
 describe("the default policies", () => {
   let authorizer: Authorizer;
@@ -47,11 +23,20 @@ describe("the default policies", () => {
     authorizer = await defaultAuthorizer();
   });
 
-  it.each(table.decisions.map((row) => [JSON.stringify(row), row] as const))("decide %s", (_, row) => {
-    const principal = { deviceId: idOf(row.who), roles: [roleOf(row.who)] };
-    const decision = authorizer.decide(request({ principal, action: row.may, resource: resourceOf(row) }));
-    expect(decision.kind).toBe(row.is);
-    expect(decision.policies).toEqual(row.by === undefined ? [] : [row.by]);
+  it.each(table.rows.map((row) => [row.index, row] as const))(
+    "decide row %i of their table as it says",
+    (_, row) => {
+      const [result] = runPolicyTable({ rows: [row] }, authorizer);
+      expect(result).toMatchObject({ passed: true });
+      // In this table a row without `by` says that no policy spoke.
+      expect(result?.actual).toEqual({ kind: row.expected.kind, policies: row.expected.policies ?? [] });
+      expect(authorizer.decide(row.request)).toMatchObject(result?.actual ?? {});
+    },
+  );
+
+  it("give a linter nothing to say", async () => {
+    const sources = await loadDefaultPolicies();
+    expect(checkPolicies({ schema: await loadDefaultSchema(), sources })).toEqual([]);
   });
 
   it("let an owner do everything that fits the schema, and a role nobody knows nothing but reach", () => {
