@@ -20,17 +20,18 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   pairing: ["core", "gen", "crypto", "identity", "certs"],
   vault: ["core", "gen", "crypto", "files", "keystore"],
   backup: ["core", "crypto"],
-  authz: ["core", "identity"],
+  authz: ["core", "gen", "identity"],
   audit: ["core", "gen", "crypto", "files"],
+  tools: ["core", "crypto"],
   observe: ["core"],
   config: ["core"],
   services: [
     ...["core", "gen", "crypto", "files", "identity", "certs", "rpc", "ca", "pairing", "vault", "authz"],
-    ...["audit", "observe", "config"],
+    ...["audit", "observe", "config", "tools"],
   ],
   daemon: [
     ...["core", "gen", "crypto", "files", "keystore", "identity", "certs", "quic", "rpc", "ca", "pairing"],
-    ...["vault", "backup", "authz", "audit", "observe", "config", "services"],
+    ...["vault", "backup", "authz", "audit", "observe", "config", "services", "tools"],
   ],
   client: [
     ...["core", "gen", "crypto", "files", "keystore", "identity", "certs", "quic", "rpc", "pairing"],

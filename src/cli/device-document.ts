@@ -9,6 +9,8 @@ export interface DeviceDocument {
   readonly roles: readonly string[];
   /** All roles in one text, separated by commas. */
   readonly role: string;
+  /** Whom it belongs to, or empty. */
+  readonly user: string;
   readonly state: string;
   readonly kind: string;
   readonly platform: string;
@@ -36,6 +38,7 @@ export function asDevice(record: Nullable<Omit<DeviceDocument, "role">>): Device
     name: record.name ?? "",
     roles,
     role: roles.join(","),
+    user: record.user ?? "",
     state: record.state ?? "",
     kind: record.kind ?? "",
     platform: record.platform ?? "",
@@ -90,6 +93,7 @@ export function describeDevice(
       ["id", id],
       ["fingerprint", grouped(fingerprint)],
       ["roles", roles.length === 0 ? "none" : roles.join(", ")],
+      ...(device.user === "" ? [] : [["user", device.user] as const]),
       ["state", stateSince(device, nowMs)],
       ["kind", [kind, platform].filter((text) => text !== "").join(", ")],
       ["paired", relativeDate(pairedAt, nowMs)],

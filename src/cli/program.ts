@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { addApproval } from "./commands/approval.ts";
 import { addBackup } from "./commands/backup.ts";
 import { addCa } from "./commands/ca.ts";
 import { addCompletion } from "./commands/completion.ts";
@@ -8,6 +9,7 @@ import { addInit } from "./commands/init.ts";
 import { addKeys } from "./commands/keys.ts";
 import { addPair } from "./commands/pair.ts";
 import { addPing } from "./commands/ping.ts";
+import { addPolicy } from "./commands/policy.ts";
 import { addRecovery } from "./commands/recovery.ts";
 import { addRemote } from "./commands/remote.ts";
 import { addRotate } from "./commands/rotate.ts";
@@ -15,6 +17,8 @@ import { addRun } from "./commands/run.ts";
 import { addSeal } from "./commands/seal.ts";
 import { addServe } from "./commands/serve.ts";
 import { addStatus } from "./commands/status.ts";
+import { addTool } from "./commands/tool.ts";
+import { addUser } from "./commands/user.ts";
 import { addVault } from "./commands/vault.ts";
 import { addVersion } from "./commands/version.ts";
 import type { Commands, Context, GlobalOptions, Run } from "./context.ts";
@@ -62,6 +66,10 @@ export function createProgram(io: Io, execute: Execute): Command {
       addStatus,
       addPair,
       addDevice,
+      addUser,
+      addPolicy,
+      addTool,
+      addApproval,
       addCa,
       addRemote,
       addRun,

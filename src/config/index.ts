@@ -12,7 +12,7 @@ export {
 } from "./config.ts";
 export type { ConfigFile } from "./config-file.ts";
 export { parseDuration } from "./duration.ts";
-export { type DeviceLimits, describeDeviceLimits } from "./limits-table.ts";
+export { DEFAULT_DEVICE_LIMITS, type DeviceLimits, describeDeviceLimits } from "./limits-table.ts";
 export {
   DEFAULT_PORT,
   formatListenAddress,

@@ -1,9 +1,12 @@
+import { ACTIONS } from "../authz/index.ts";
+import { type Config, DEFAULT_DEVICE_LIMITS, nearestName } from "../config/index.ts";
 import { GatehouseError, Resources } from "../core/index.ts";
 import { checkPrivateTree, ensurePrivateDir, type HomeLayout, homeLayout, lockHome } from "../files/index.ts";
 import type { DeviceId, DeviceIdentity } from "../identity/index.ts";
 import type { KeyProvider } from "../keystore/index.ts";
 import { dialable, formatAddress, type SocketAddress } from "../quic/index.ts";
 import type { EarlyDataCounts } from "../rpc/index.ts";
+import { parseTools } from "../tools/index.ts";
 import { type BootRecord, readBootRecord } from "./boot-record.ts";
 import { FrontDoor } from "./front-door.ts";
 import { openServingIdentity } from "./home-identity.ts";
@@ -27,6 +30,8 @@ export interface DaemonOptions extends Effects {
   readonly init?: { readonly name: string; readonly recipient?: Uint8Array | undefined };
   /** The program's version, as `Health/Status` tells it. */
   readonly version: string;
+  /** The `tools` and `limits` of the configuration, and the file that they stand in. */
+  readonly config?: Partial<Pick<Config, "tools" | "limits">> & Pick<Config, "configFile">;
   /** How long certificates of devices and of the gatehouse itself are good; default `LIMITS.certificateLifetimeMs`. */
   readonly leafLifetimeMs?: number | undefined;
   /** Between two looks at the calendar; for tests that turn it quickly. */
@@ -67,13 +72,14 @@ export class Daemon implements AsyncDisposable {
   /**
    * Opens the home and starts to serve it. What was opened is closed again when any step fails.
    * @throws home.not-initialized, home.in-use, home.bad-permissions, identity.damaged, boot.damaged, ca.damaged,
-   * vault.*, audit.damaged, quic.address-in-use, quic.bad-address
+   * vault.*, audit.damaged, authz.invalid-policy, config.invalid, quic.address-in-use, quic.bad-address
    */
   static async start(options: DaemonOptions): Promise<Daemon> {
     await using resources = new Resources();
     const layout = homeLayout(options.home);
+    const declared = readDeclarations(options.config);
     const { identity, boot } = await openHome(layout, options, resources);
-    const parts = { ...options, layout, identity, boot };
+    const parts = { ...options, ...declared, layout, identity, boot };
     const door = resources.use(await FrontDoor.open(parts, options.start ?? "open"));
     door.spotlight = (await startWatchdog(layout, options, resources))?.spotlight;
     const quic = formatAddress(dialable(door.server.addresses, "network"));
@@ -110,6 +116,21 @@ export class Daemon implements AsyncDisposable {
     await this.#resources[Symbol.asyncDispose]();
   }
 }
+
+/** What the configuration says of tools and limits, in the words of who knows them. @throws config.invalid */
+function readDeclarations({ tools, limits = DEFAULT_DEVICE_LIMITS, configFile }: Declarations = NOTHING) {
+  const unknown = [...limits.actions.keys()].find((name) => !ACTIONS.some((action) => action === name));
+  if (unknown !== undefined) {
+    const nearest = nearestName(unknown, ACTIONS) ?? "secret:reveal or tool:run";
+    throw new GatehouseError("config.invalid", `${configFile}: limits.actions: no action has that name`, {
+      hint: `write one such as ${nearest}`,
+    });
+  }
+  return { tools: parseTools(tools, { configFile }), limits };
+}
+
+type Declarations = NonNullable<DaemonOptions["config"]>;
+const NOTHING: Declarations = { configFile: "" };
 
 async function startWatchdog(
   { freezesFile }: HomeLayout,

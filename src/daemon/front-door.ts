@@ -1,3 +1,4 @@
+import type { DeviceLimits } from "../config/index.ts";
 import {
   type Clock,
   GatehouseError,
@@ -22,6 +23,7 @@ import {
   type SocketAddress,
 } from "../quic/index.ts";
 import type { Peer, UnsealKey } from "../services/index.ts";
+import type { ToolDefinition } from "../tools/index.ts";
 import { vaultKeyKinds } from "../vault/index.ts";
 import { type BootRecord, readBootRecord } from "./boot-record.ts";
 import { type DoorRecord, readDoorRecord } from "./door-record.ts";
@@ -44,6 +46,8 @@ export interface FrontDoorParts extends Effects {
   readonly boot: BootRecord;
   readonly listen: readonly SocketAddress[];
   readonly version: string;
+  readonly tools: ReadonlyMap<string, ToolDefinition>;
+  readonly limits: DeviceLimits;
   readonly leafLifetimeMs?: number | undefined;
   readonly roundsPauseMs?: number | undefined;
 }

@@ -1,3 +1,4 @@
+export type { PolicySource } from "../authz/index.ts";
 export { Daemon, type DaemonOptions, type DaemonReady } from "./daemon.ts";
 export {
   addHomeKey,
@@ -10,6 +11,8 @@ export {
 } from "./home-keys.ts";
 export { type InitOptions, type InitSummary, initHome } from "./init.ts";
 export type { PairingDoorEvent } from "./pairing-door.ts";
+export { checkPolicyTexts, type TriedRow, testPolicyTexts } from "./policy-lab.ts";
+export { type RescueOptions, rescuePolicies } from "./rescue.ts";
 export {
   type BackupInput,
   restoreBackup,

@@ -1,10 +1,12 @@
 import { DeviceCa } from "../ca/index.ts";
+import type { DeviceLimits } from "../config/index.ts";
 import { LIMITS, Resources } from "../core/index.ts";
 import type { HomeLayout } from "../files/index.ts";
 import type { DeviceIdentity } from "../identity/index.ts";
 import type { KeyProvider } from "../keystore/index.ts";
 import type { Admission, QuicConnection, QuicServer, ServerHandshake, ServerTls } from "../quic/index.ts";
 import type { EarlyDataCounts } from "../rpc/index.ts";
+import type { ToolDefinition } from "../tools/index.ts";
 import { Presence } from "./absence.ts";
 import type { BootRecord } from "./boot-record.ts";
 import { caKeyCodec } from "./ca-key-codec.ts";
@@ -28,6 +30,8 @@ export interface OpenSideParts extends Effects {
   readonly identity: DeviceIdentity;
   readonly boot: BootRecord;
   readonly version: string;
+  readonly tools: ReadonlyMap<string, ToolDefinition>;
+  readonly limits: DeviceLimits;
   readonly leafLifetimeMs?: number | undefined;
   readonly roundsPauseMs?: number | undefined;
   /** Not asked before somebody comes in. */
@@ -83,7 +87,8 @@ export class OpenSide implements Side, AsyncDisposable {
     const keepRecord = (): Promise<void> =>
       keepDoorRecord(layout.doorFile, identity, doorRecordOf(identity, { ca, certificates, storage }));
     const expiry = new SecretExpiry({ ...parts, ...storage });
-    const duties = [() => presence.look(), () => certificates.look(), () => expiry.look(), keepRecord];
+    const looks = [presence, certificates, expiry, door.requests];
+    const duties = [...looks.map((duty) => () => duty.look()), keepRecord];
     const rounds = resources.use(new Rounds(duties, { ...parts, pauseMs: parts.roundsPauseMs }));
     await rounds.attempt(keepRecord);
     storage.vault.rotation.resume(rotationWish({ identity, ...storage }));

@@ -3,11 +3,12 @@ import { type gatehouse, METHODS, type MethodDefinition } from "../gen/index.ts"
 import { type DeviceId, fingerprintOf } from "../identity/index.ts";
 import type { Router } from "../rpc/index.ts";
 import { type DeviceRow, type DeviceSight, type Mutation, newestCertificate } from "../vault/index.ts";
-import type { Guard } from "./guard.ts";
+import type { CallerFacts, Guard } from "./guard.ts";
 import { mutate } from "./mutate.ts";
 import { parseDeviceName, parseRole } from "./names.ts";
 import type { Peer } from "./peer.ts";
 import { rightsOf } from "./rights.ts";
+import { parseUserName, refuseUnlessMayGive } from "./users.ts";
 
 const PAGE_SIZE = 100;
 const PAGE_SIZE_MAX = 500;
@@ -38,6 +39,7 @@ type Change<Value> = (id: string, value: Value, mutation: Mutation<DeviceRow>) =
 export interface DeviceDirectory {
   /** In a stable order. */
   list(): readonly DeviceRow[];
+  get(id: string): DeviceRow | undefined;
   /** @throws device.not-found, device.ambiguous */
   find(text: string): DeviceRow;
   lastSeen(id: string): DeviceSight | undefined;
@@ -56,6 +58,12 @@ export interface DeviceDirectory {
   readonly grant: Change<string>;
   /** @throws device.not-found, device.last-owner */
   readonly ungrant: Change<string>;
+  /** `undefined`: nobody's. @throws device.not-found, device.revoked, user.not-found */
+  readonly assign: Change<string | undefined>;
+  /** As policies see it, its user included. */
+  facts(row: DeviceRow): CallerFacts;
+  /** What a device gets that is assigned to that user. @throws user.not-found */
+  rolesOfUser(name: string): readonly string[];
   /** @throws device.not-found, device.revoked, device.quarantined, device.held */
   readonly readmit: Change<number>;
   /** @throws certificate.bad-request, device.*, rpc.overloaded */
@@ -84,7 +92,8 @@ export function deviceService(
     const row = devices.find(device);
     const rights = rightsOf(row, {
       gatehouseId,
-      decide: (action, resource) => guard.wouldAllow(row, action, resource),
+      decide: (action, resource) =>
+        guard.wouldAllow({ id: row.id, ...devices.facts(row) }, { action, resource }),
     });
     return { device: record(row), rights: [...rights], connections: devices.connectionCount(row.id) };
   });
@@ -123,6 +132,21 @@ export function deviceService(
   handle(METHODS.Device.Readmit, (id, { ttlMs }, mutation) =>
     devices.readmit(id, clock.now() + parseReadmission(ttlMs), mutation),
   );
+
+  router.handle(METHODS.Device.Assign, async (request, context) => {
+    const { id } = devices.find(request.device);
+    const user = request.user === "" ? undefined : parseUserName(request.user);
+    const granted = guard.granted(context);
+    return await mutate(METHODS.Device.Assign, {
+      ...{ context, request, granted, reply: record },
+      event: () => {
+        // Not before: the user may have got roles meanwhile.
+        refuseUnlessMayGive(granted, user === undefined ? [] : devices.rolesOfUser(user));
+        return granted.event({ user: request.user });
+      },
+      change: (mutation) => devices.assign(id, user, mutation),
+    });
+  });
 
   router.handle(METHODS.Device.Renew, (request, context) => {
     const { deviceId, serverSpkiSha256, access } = context.peer;
@@ -165,6 +189,7 @@ function recordOf(row: DeviceRow, lastSeen: DeviceSight | undefined) {
     lastSeenAt: lastSeen?.at ?? 0,
     lastWire: lastSeen?.wire ?? "",
     lastAddress: lastSeen?.address ?? "",
+    user: row.user ?? "",
     certificateExpiresAt: expiresAt,
     certificateSerial: serial,
     certificateGeneration: generation,

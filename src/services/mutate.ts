@@ -3,14 +3,17 @@ import { sha256 } from "../crypto/index.ts";
 import type { MethodDefinition } from "../gen/index.ts";
 import type { CallContext } from "../rpc/index.ts";
 import { AlreadyAnswered, type Mutation } from "../vault/index.ts";
-import type { Granted } from "./guard.ts";
+import type { AuditDetail, Granted } from "./granted-call.ts";
 import type { Peer } from "./peer.ts";
 
 export interface MutatingCall<RequestFields, Result, ResponseFields> {
   readonly context: CallContext<Peer>;
   readonly granted: Granted;
   readonly request: RequestFields;
-  readonly detail?: Readonly<Record<string, string>>;
+  /** For the record; may tell what came of it. */
+  readonly detail?: AuditDetail | ((result: Result) => AuditDetail);
+  /** Instead of an event of the call itself. */
+  readonly event?: () => Uint8Array;
   readonly reply: (result: Result) => ResponseFields;
   /** Makes the change; its record and the reply for a repetition ride along in `mutation`. */
   readonly change: (mutation: Mutation<Result>) => Promise<Result>;
@@ -24,10 +27,11 @@ export async function mutate<RequestFields, Result, ResponseFields, Response ext
   method: MethodDefinition<"unary", RequestFields, unknown, ResponseFields, Response>,
   call: MutatingCall<RequestFields, Result, ResponseFields>,
 ): Promise<ResponseFields> {
-  const { context, granted, request, reply } = call;
+  const { context, granted, request, reply, detail } = call;
   const { requestId, peer } = context;
   const mutation: Mutation<Result> = {
-    audit: () => granted.event(call.detail),
+    audit: (result) =>
+      call.event?.() ?? granted.event(typeof detail === "function" ? detail(result) : detail),
     ...(requestId === undefined
       ? {}
       : {

@@ -11,6 +11,16 @@ export function parseRole(role: string): string {
   });
 }
 
+const POLICY_ID = /^[a-z0-9][a-z0-9._-]{0,63}$/;
+
+/** Of a source of policies. @throws usage.bad-argument */
+export function parsePolicyId(id: string): string {
+  if (POLICY_ID.test(id)) return id;
+  throw new GatehouseError("usage.bad-argument", "not a policy source's id", {
+    hint: "1 to 64 of [a-z0-9._-], a letter or digit first, such as deploys",
+  });
+}
+
 /** Shown on terminals: no control, format or private characters, no space at either end. @throws usage.bad-argument */
 export function parseDeviceName(name: string): string {
   const isFit = name !== "" && name.trim() === name && !/\p{C}|\p{Zl}|\p{Zp}/u.test(name);

@@ -1,9 +1,9 @@
 import { GatehouseError, LIMITS } from "../core/index.ts";
 import { METHODS } from "../gen/index.ts";
 import type { Router } from "../rpc/index.ts";
+import { parseRole } from "./names.ts";
 import type { Peer } from "./peer.ts";
-
-const ROLE = /^[a-z][a-z0-9-]{0,31}$/;
+import { DEFAULT_ROLE } from "./subject.ts";
 
 export type PairingWindowEvent =
   | {
@@ -60,7 +60,7 @@ export function pairingService(router: Router<Peer>, windows: PairingWindows): v
     const code = request.uriOnly ? "none" : request.force ? "forced" : "unless-paused";
     const { requireApproval } = request;
     const wish = {
-      role: parseRole(request.role),
+      role: parseRole(request.role || DEFAULT_ROLE),
       ttlMs: parseTtl(request.ttlMs),
       code,
       requireApproval,
@@ -88,14 +88,6 @@ function toMessage(event: PairingWindowEvent) {
     case "expired":
       return { expired: {} };
   }
-}
-
-function parseRole(role: string): string {
-  if (role === "") return "member";
-  if (ROLE.test(role)) return role;
-  throw new GatehouseError("usage.bad-argument", "not a role's name", {
-    hint: "a role is a lower-case word such as member, owner or ci",
-  });
 }
 
 function parseTtl(ttlMs: number): number {

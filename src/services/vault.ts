@@ -1,5 +1,6 @@
 import { GatehouseError, LIMITS } from "../core/index.ts";
 import { METHODS } from "../gen/index.ts";
+import type { DeviceId } from "../identity/index.ts";
 import type { Router } from "../rpc/index.ts";
 import {
   type FolderPath,
@@ -25,10 +26,12 @@ const FOLDERS_PER_TURN = 25;
 
 export interface VaultParts {
   readonly guard: Guard;
+  /** What a device may keep in the folder of its own. */
+  readonly ownFolderBytes: number;
   readonly secrets: Pick<Secrets, "put" | "get" | "list" | "history" | "remove" | "undelete" | "destroy">;
 }
 
-export function vaultService(router: Router<Peer>, { guard, secrets }: VaultParts): void {
+export function vaultService(router: Router<Peer>, { guard, secrets, ownFolderBytes }: VaultParts): void {
   const pauses = new Pauses();
 
   router.handle(METHODS.Vault.Put, (request, context) => {
@@ -42,6 +45,7 @@ export function vaultService(router: Router<Peer>, { guard, secrets }: VaultPart
           {
             ...{ path, value: request.value, contentType: request.contentType },
             ...{ createdBy: context.peer.deviceId, ...ifVersionOf(request), ...attributesOf(request) },
+            ...quotaOf(path, context.peer.deviceId, ownFolderBytes),
           },
           mutation,
         ),
@@ -215,6 +219,12 @@ function ifVersionOf(request: { readonly ifVersion?: number | null }): { ifVersi
   return request.ifVersion === undefined || request.ifVersion === null
     ? {}
     : { ifVersion: request.ifVersion };
+}
+
+/** Others may keep in a device's folder what policies let them. */
+function quotaOf(path: SecretPath, deviceId: DeviceId, sizeBytes: number): Pick<PutInput, "quota"> {
+  const folder = parseFolderPath(`devices/${deviceId}`);
+  return path.startsWith(`${folder}/`) ? { quota: { folder, sizeBytes } } : {};
 }
 
 function tooLarge(): GatehouseError<"vault.too-large"> {

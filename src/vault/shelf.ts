@@ -1,6 +1,7 @@
 import { LIMITS } from "../core/index.ts";
 import type { Mutation, Mutations } from "./mutations.ts";
 import { LAST_KEY, pages } from "./pages.ts";
+import type { Replay } from "./replies.ts";
 import type { Change, Space } from "./transaction.ts";
 
 export interface ShelfRecord {
@@ -32,6 +33,11 @@ export class Shelf {
   list(prefix: string): readonly ShelfRecord[] {
     const range = prefix === "" ? undefined : { after: prefix.slice(0, -1), before: `${prefix}${LAST_KEY}` };
     return [...pages(this.#mutations.store, this.#space, range)].filter(({ key }) => key.startsWith(prefix));
+  }
+
+  /** @throws AlreadyAnswered. @throws GatehouseError `rpc.request-mismatch`. */
+  checkNew(replay: Omit<Replay<never>, "reply">): void {
+    this.#mutations.replies.checkNew(replay);
   }
 
   /** Called after each durable change of a record. */

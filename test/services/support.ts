@@ -3,10 +3,24 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type AuditEntry, AuditLog, encodeAuditEvent } from "../../src/audit/index.ts";
-import { Authorizer, loadDefaultPolicies, loadDefaultSchema } from "../../src/authz/index.ts";
+import { type Authorizer, RequestRecorder } from "../../src/authz/index.ts";
 import { DeviceRegistry } from "../../src/ca/index.ts";
-import { GatehouseError, invariant, Resources, silentLogger, unixMs, utf8 } from "../../src/core/index.ts";
+import { DEFAULT_DEVICE_LIMITS } from "../../src/config/index.ts";
+import {
+  GatehouseError,
+  invariant,
+  Resources,
+  silentLogger,
+  systemClock,
+  unixMs,
+  utf8,
+} from "../../src/core/index.ts";
 import { LABELS } from "../../src/crypto/index.ts";
+import { Approvals } from "../../src/daemon/approval-desk.ts";
+import { factsOf } from "../../src/daemon/device-directory.ts";
+import { openPolicies } from "../../src/daemon/policies.ts";
+import { mayManage, policyDesk } from "../../src/daemon/policy-desk.ts";
+import { Workshop } from "../../src/daemon/tool-shop.ts";
 import type { MethodDefinition } from "../../src/gen/index.ts";
 import { type DeviceId, deviceIdOf } from "../../src/identity/index.ts";
 import { Caller, type CallOptions, type Router } from "../../src/rpc/index.ts";
@@ -18,6 +32,7 @@ import {
   type ServiceParts,
   type WaitingJoiner,
 } from "../../src/services/index.ts";
+import { parseTools } from "../../src/tools/index.ts";
 import { type DeviceRow, keyFileProvider, Vault } from "../../src/vault/index.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { memoryStreams } from "../support/memory-wire.ts";
@@ -64,12 +79,10 @@ interface Parts {
   readonly audit: AuditLog;
   readonly registry: DeviceRegistry<DeviceRow>;
   readonly windows: TestWindows;
+  readonly authorizer: Authorizer;
+  readonly recorder: RequestRecorder;
   readonly router: Router<Peer>;
 }
-
-/** Has no state but its memo: one for all. */
-const authorizer = (async () =>
-  Authorizer.open({ schema: await loadDefaultSchema(), policies: await loadDefaultPolicies() }))();
 
 /** Replaces parts of a gatehouse by what a test needs. */
 export type Changes = (parts: ServiceParts) => Partial<ServiceParts>;
@@ -91,10 +104,11 @@ export class World implements AsyncDisposable {
     this.#caller = resources.use(new Caller(parts));
   }
 
-  static async open(changes: Changes = () => ({})): Promise<World> {
+  /** `tools`: as in the configuration. */
+  static async open(changes: Changes = () => ({}), tools?: unknown): Promise<World> {
     await using resources = new Resources();
     const storage = await openStorage(resources);
-    const { vault, audit, clock } = storage;
+    const { vault, audit, clock, random } = storage;
     const gatehouseId = idOf("gatehouse");
     const registry = new DeviceRegistry<DeviceRow>({
       ...{ store: vault.devices, gatehouseId, clock },
@@ -102,10 +116,64 @@ export class World implements AsyncDisposable {
     });
     for (const [at, [name, role]] of DEVICES.entries()) await addDevice(vault, name, role, at + 1);
     const windows = new TestWindows();
+    const recorder = new RequestRecorder();
+    const policies = await openPolicies(vault.policies, { recorder, logger: silentLogger });
+    const { authorizer } = policies;
+    const rights = new Set<() => void>();
+    const announce = (): void => {
+      for (const listener of rights) listener();
+    };
+    resources.use(vault.users.subscribe(announce));
+    const activeDevices = () =>
+      registry
+        .list()
+        .filter(({ state }) => state === "active")
+        .map((row) => ({ id: row.id, ...factsOf(row, vault.users) }));
     const service: ServiceParts = {
-      ...{ gatehouseId, audit, clock, logger: silentLogger, secrets: vault.secrets, windows },
-      authorizer: await authorizer,
+      ...{ gatehouseId, audit, clock, random, logger: silentLogger, secrets: vault.secrets, windows },
+      ...{ authorizer, requests: recorder, limits: DEFAULT_DEVICE_LIMITS, activeDevices },
+      onRightsChange: (listener) => {
+        rights.add(listener);
+        return { [Symbol.dispose]: () => void rights.delete(listener) };
+      },
+      policies: policyDesk({
+        ...{ ...policies, shelf: vault.policies, epochChange: () => vault.devices.epochChange() },
+        isManageable: (candidate) =>
+          activeDevices().some((device) => mayManage(candidate, { device, clock })),
+        changed: () => Promise.resolve(announce()),
+      }),
+      lastDenial: () => recorder.recorded().findLast(({ decision }) => decision.kind === "deny")?.request,
+      approvals: resources.use(
+        new Approvals({ shelf: vault.approvals, audit, clock, random, logger: silentLogger }),
+      ),
+      shop: resources.use(
+        new Workshop({
+          ...{ tools: parseTools(tools, { configFile: "config.toml" }), protectedDirs: [] },
+          // Real timers: tools take real time.
+          clock: { ...systemClock, monotonicMs: () => clock.monotonicMs() },
+          logger: silentLogger,
+        }),
+      ),
+      auditHash: (argumentsHash) => `keyed ${argumentsHash}`,
+      users: {
+        list: () => vault.users.list(),
+        devicesOf: (name) => registry.list().filter(({ user }) => user === name),
+        add: (user, mutation) => vault.users.add(user, mutation),
+        remove: (name, mutation) => vault.users.remove(name, mutation),
+        grant: (name, role, mutation) => vault.users.grant(name, role, mutation),
+        ungrant: (name, role, mutation) => vault.users.ungrant(name, role, mutation),
+      },
       devices: {
+        get: (id) => vault.devices.get(id),
+        assign: (id, user, mutation) =>
+          vault.devices.assign(
+            id,
+            user,
+            mutation,
+            () => void (user === undefined || vault.users.known(user)),
+          ),
+        facts: (row) => factsOf(row, vault.users),
+        rolesOfUser: (name) => vault.users.known(name).roles,
         list: () => registry.list(),
         find: (text) => registry.find(text),
         lastSeen: (id) => registry.lastSeen(id),
@@ -152,7 +220,7 @@ export class World implements AsyncDisposable {
       seal: { begin: () => undefined, state: () => vault.state },
     };
     const router = resources.use(createRouter({ ...service, ...changes(service) }));
-    return new World({ ...storage, registry, windows, router }, resources.move());
+    return new World({ ...storage, registry, windows, authorizer, recorder, router }, resources.move());
   }
 
   /** Calls a unary method as the named device. */
@@ -199,13 +267,13 @@ export class World implements AsyncDisposable {
   }
 
   #peer(deviceId: DeviceId): Peer {
-    const { registry } = this.parts;
+    const { registry, vault } = this.parts;
     return {
       ...{ deviceId, wire: "quic", remoteAddress: () => "192.0.2.7", access: this.access },
       serverSpkiSha256: new Uint8Array(32),
       facts: () => {
         const row = registry.get(deviceId);
-        return row?.state === "active" ? { name: row.name, roles: row.roles } : undefined;
+        return row?.state === "active" ? factsOf(row, vault.users) : undefined;
       },
     };
   }

@@ -46,26 +46,47 @@ export async function rename(
   });
 }
 
+interface GrantOptions extends RemoteOption {
+  readonly user?: string;
+}
+
 export async function grant(
   context: Context,
   [device = "", role = ""]: readonly string[],
-  options: RemoteOption,
+  { user, ...remote }: GrantOptions,
 ): Promise<undefined> {
-  await change(context, options, {
-    call: ({ client, methods, options: call }) => client.call(methods.Device.Grant, { device, role }, call),
-    words: rolesNow,
+  checkOne(role, user, "a role, or --user NAME");
+  await change(context, remote, {
+    call: ({ client, methods, options: call }) =>
+      user === undefined
+        ? client.call(methods.Device.Grant, { device, role }, call)
+        : client.call(methods.Device.Assign, { device, user }, call),
+    words: user === undefined ? rolesNow : ownerNow,
   });
+}
+
+interface UngrantOptions extends RemoteOption {
+  readonly user?: boolean;
 }
 
 export async function ungrant(
   context: Context,
   [device = "", role = ""]: readonly string[],
-  options: RemoteOption,
+  { user, ...remote }: UngrantOptions,
 ): Promise<undefined> {
-  await change(context, options, {
-    call: ({ client, methods, options: call }) => client.call(methods.Device.Ungrant, { device, role }, call),
-    words: rolesNow,
+  checkOne(role, user, "a role, or --user");
+  await change(context, remote, {
+    call: ({ client, methods, options: call }) =>
+      user === undefined
+        ? client.call(methods.Device.Ungrant, { device, role }, call)
+        : client.call(methods.Device.Assign, { device, user: "" }, call),
+    words: user === undefined ? rolesNow : ownerNow,
   });
+}
+
+function checkOne(role: string, user: string | boolean | undefined, what: string): void {
+  if ((role === "") !== (user === undefined)) return;
+  throw new GatehouseError("usage.bad-argument", `give ${what}, and not both`);
 }
 
 interface ReadmitOptions extends RemoteOption {
@@ -167,6 +188,12 @@ function releasedWords(released: readonly DeviceDocument[]): string {
 async function showDevice({ client, methods, options }: Session, device: string): Promise<DeviceDocument> {
   const { device: found } = await client.call(methods.Device.Show, { device }, options);
   return asDevice(found ?? {});
+}
+
+function ownerNow(device: DeviceDocument): string {
+  return device.user === ""
+    ? `${nameOf(device)} belongs to nobody now`
+    : `${nameOf(device)} belongs to ${printable(device.user)} now`;
 }
 
 function rolesNow(device: DeviceDocument): string {

@@ -37,8 +37,20 @@ export function addDevice(commands: Commands): void {
     revoke,
   );
   commands.bind(add("rename <device> <name>", "give a device another name"), rename);
-  commands.bind(add("grant <device> <role>", "give a device a role"), grant);
-  commands.bind(add("ungrant <device> <role>", "take a role from a device"), ungrant);
+  commands.bind(
+    add("grant <device> [role]", "give a device a role, or say whose it is").option(
+      "--user <name>",
+      "it belongs to them, and has their roles too",
+    ),
+    grant,
+  );
+  commands.bind(
+    add("ungrant <device> [role]", "take a role from a device, or its user").option(
+      "--user",
+      "it belongs to nobody",
+    ),
+    ungrant,
+  );
   commands.bind(
     add(
       "readmit <device>",

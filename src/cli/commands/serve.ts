@@ -90,7 +90,7 @@ async function serve(context: Context, options: ServeOptions): Promise<undefined
   const begin = (start: "open" | "sealed") =>
     daemonClass.start({
       ...{ home, keyDir, listen: config.listen, leafLifetimeMs: config.certificateLifetimeMs },
-      ...{ kek: key.provider, version: packageVersion(), pid: io.pid, start },
+      ...{ config, kek: key.provider, version: packageVersion(), pid: io.pid, start },
       ...(options.init === true && !isAgain ? { init: { name, recipient: recovery?.recipient } } : {}),
       ...{ clock: systemClock, random: systemRandom, logger },
       watchdog: parent === undefined ? {} : { parentPid: parent.pid },
