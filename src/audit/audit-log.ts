@@ -55,6 +55,7 @@ export class AuditLog implements AsyncDisposable {
   readonly #store: SegmentStore;
   readonly #queue: WriteQueue;
   readonly #counts = new EventCounts();
+  readonly #listeners = new Set<(links: readonly AuditLink[]) => void>();
   #summaryTimer: Disposable | undefined;
   #journalSequenceQueued: number;
 
@@ -64,7 +65,10 @@ export class AuditLog implements AsyncDisposable {
     this.#random = random;
     this.#logger = logger;
     this.#store = store;
-    this.#queue = new WriteQueue((records) => store.write(records));
+    this.#queue = new WriteQueue(async (records) => {
+      const links = await store.write(records);
+      for (const listener of this.#listeners) listener(links);
+    });
     this.#journalSequenceQueued = store.state.journalSequence;
   }
 
@@ -176,6 +180,13 @@ export class AuditLog implements AsyncDisposable {
       entries.push(entry);
     }
     return entries;
+  }
+
+  /** `listener` gets what is written from now on, in order, right after it is in the file; it does not throw. */
+  onWritten(listener: (entries: readonly AuditEntry[]) => void): Disposable {
+    const told = (links: readonly AuditLink[]): void => listener(links.map(entryOf));
+    this.#listeners.add(told);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(told) };
   }
 
   /** Checks every file and record from the first to the newest one at the time of the call. */

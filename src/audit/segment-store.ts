@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { GatehouseError, LIMITS, type Logger, type Random } from "../core/index.ts";
 import { AppendFile, createOnce } from "../files/index.ts";
 import { AuditDamage } from "./damage.ts";
-import { type AuditRecord, genesisHash, recordHash } from "./record.ts";
+import { genesisHash, recordHash } from "./record.ts";
 import { readSegment, readSegmentStart, segmentFile, segmentNumbers } from "./segment-files.ts";
 import {
   claimedLogId,
@@ -14,7 +14,7 @@ import {
   SEGMENT_HEADER_BYTES,
   sealGroup,
 } from "./segment-format.ts";
-import { type ChainState, walkSegment } from "./segment-walk.ts";
+import { type AuditLink, type ChainState, walkSegment } from "./segment-walk.ts";
 
 export interface StoreOptions {
   readonly dir: string;
@@ -70,13 +70,15 @@ export class SegmentStore implements AsyncDisposable {
   }
 
   /** Chains, seals and writes the records as one group. @throws file.io; nothing may be written after that. */
-  async write(pending: readonly PendingRecord[]): Promise<void> {
+  async write(pending: readonly PendingRecord[]): Promise<readonly AuditLink[]> {
     if (this.#file.size >= LIMITS.auditSegmentBytes) await this.#rotate();
-    const [records, state] = chain(pending, this.#state);
+    const [links, state] = chain(pending, this.#state);
+    const records = links.map(({ record }) => record);
     const place = { segmentNumber: this.#segmentNumber, offset: this.#file.size };
     this.#writeCount += 1;
     await this.#file.append(sealGroup(this.keys, place, records, this.#random));
     this.#state = state;
+    return links;
   }
 
   /** Makes all that is written durable. @throws file.io; nothing may be written after that. */
@@ -153,13 +155,13 @@ async function start(dir: string, keys: LogKeys, number: number, state: ChainSta
 function chain(
   pending: readonly PendingRecord[],
   state: ChainState,
-): readonly [readonly AuditRecord[], ChainState] {
+): readonly [readonly AuditLink[], ChainState] {
   let { head, journalSequence } = state;
-  const records = pending.map(({ event, journalSequence: ofThis }) => {
+  const links = pending.map(({ event, journalSequence: ofThis }) => {
     const record = { sequence: head.sequence + 1, previousHash: head.hash, event, journalSequence: ofThis };
     head = { sequence: record.sequence, hash: recordHash(record) };
     journalSequence = Math.max(journalSequence, ofThis);
-    return record;
+    return { record, hash: head.hash };
   });
-  return [records, { head, journalSequence }];
+  return [links, { head, journalSequence }];
 }

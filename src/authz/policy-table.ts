@@ -46,6 +46,8 @@ export interface PolicyTable {
 export interface TableRow {
   /** From 0. */
   readonly index: number;
+  /** What the table calls the device. */
+  readonly who: string;
   readonly request: AuthorizationRequest;
   readonly expected: TableExpectation;
 }
@@ -113,6 +115,7 @@ function rowOf(json: unknown, place: string, cast: Cast): Omit<TableRow, "index"
   });
   const at = (name: string): [unknown, string] => [row[name], `${place}.${name}`];
   return {
+    who: textOf(...at("who")),
     request: {
       principal: cast.principal(...at("who")),
       action: choiceOf(...at("may"), ACTIONS),

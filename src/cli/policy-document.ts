@@ -10,6 +10,7 @@ export interface SourceDocument {
   readonly version: number;
   readonly changedAt: number;
   readonly changedBy: string;
+  readonly changedByName: string;
 }
 
 export interface LinkDocument {
@@ -39,6 +40,7 @@ export function asSource({ link, ...source }: WireSource): SourceDocument {
   return {
     ...{ id: source.id ?? "", text: source.text ?? "", version: source.version ?? 0 },
     ...{ changedAt: source.changedAt ?? 0, changedBy: source.changedBy ?? "" },
+    changedByName: source.changedByName ?? "",
     link: link === undefined || link === null ? undefined : asLink(link),
   };
 }
@@ -68,10 +70,10 @@ export function sourceText({ text, link }: SourceDocument): string {
 }
 
 export function sourceTable(sources: readonly SourceDocument[], nowMs: number, style: Style): string {
-  const rows = sources.map(({ id, link, version, changedAt, changedBy }) => [
+  const rows = sources.map(({ id, link, version, changedAt, changedBy, changedByName }) => [
     ...[id, link === undefined ? "policies" : `link of ${link.template}`],
-    version === 0 ? "built in" : `version ${version}`,
-    ...[version === 0 ? "" : relativeDate(changedAt, nowMs), changedBy.slice(0, 8)],
+    changedAt === 0 ? "built in" : `version ${version}`,
+    ...[changedAt === 0 ? "" : relativeDate(changedAt, nowMs), changedByName || changedBy.slice(0, 8)],
   ]);
   return table(["source", "what", "version", "changed", "by"], rows, style);
 }

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { addApproval } from "./commands/approval.ts";
+import { addAudit } from "./commands/audit.ts";
 import { addBackup } from "./commands/backup.ts";
 import { addCa } from "./commands/ca.ts";
 import { addCompletion } from "./commands/completion.ts";
@@ -70,6 +71,7 @@ export function createProgram(io: Io, execute: Execute): Command {
       addPolicy,
       addTool,
       addApproval,
+      addAudit,
       addCa,
       addRemote,
       addRun,

@@ -24,10 +24,15 @@ export function relativeDate(atMs: number, nowMs: number): string {
 }
 
 function localDate(atMs: number): string {
+  return localTime(atMs).slice(0, -3);
+}
+
+/** `2026-11-23 20:31:05`, in the local time zone. */
+export function localTime(atMs: number): string {
   const date = new Date(atMs);
   const two = (value: number) => String(value).padStart(2, "0");
-  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
-  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`;
+  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join("-");
+  return `${day} ${[date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(":")}`;
 }
 
 /** `1:05`: what is left of a countdown. */

@@ -47,9 +47,8 @@ function parse(text: string): unknown {
   }
 }
 
-function tried({ index, request, expected, actual, passed, explanation }: TableResult): TriedRow {
-  const { principal, action, resource } = request;
-  const who = principal.name ?? principal.deviceId.slice(0, 8);
+function tried({ index, who, request, expected, actual, passed, explanation }: TableResult): TriedRow {
+  const { action, resource } = request;
   return {
     ...{ row: `decisions[${index}]: ${who} ${action} ${resourceName(resource)}`, passed },
     ...{ expected: words(expected), actual: words(actual), why: [...explanation.words] },

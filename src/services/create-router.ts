@@ -4,6 +4,7 @@ import { type DeviceId, parseDeviceId } from "../identity/index.ts";
 import { EarlyData, Router } from "../rpc/index.ts";
 import { bindCall } from "../tools/index.ts";
 import { type ApprovalDesk, approvalService, type DeviceNames } from "./approvals.ts";
+import { type AuditReader, auditService } from "./audit.ts";
 import { type AuthorityDesk, authorityService } from "./authority.ts";
 import { type BackupDesk, backupService } from "./backup.ts";
 import { type DeviceDirectory, deviceService } from "./device.ts";
@@ -27,6 +28,7 @@ export interface ServiceParts extends Pick<ToolServiceParts, "shop" | "activeDev
   readonly authorizer: DecisionMaker;
   readonly requests: RequestNotes;
   readonly audit: AuditTrail;
+  readonly auditLog: AuditReader;
   readonly limits: RateLimits & Pick<VaultParts, "ownFolderBytes">;
   readonly devices: DeviceDirectory;
   readonly users: UserDirectory;
@@ -67,9 +69,13 @@ export function createRouter(parts: ServiceParts): Router<Peer> {
   healthService(router, { guard, clock, facts: { ...parts.health, counters } });
   deviceService(router, { gatehouseId, guard, devices, clock });
   usersService(router, { guard, users: parts.users, clock });
-  policyService(router, { guard, policies, questions: new PolicyQuestions({ ...parts, subjects }), clock });
+  policyService(router, {
+    ...{ guard, policies, names, clock },
+    questions: new PolicyQuestions({ ...parts, subjects }),
+  });
   toolsService(router, { ...parts, guard, names, policySet: () => policies.set().number });
   approvalService(router, { guard, approvals, names, toolOf, clock });
+  auditService(router, { audit: parts.auditLog, names });
   authorityService(router, parts.authority);
   backupService(router, parts.backup);
   keysService(router, { guard, keys: parts.keys });

@@ -17,6 +17,7 @@ import { type Clock, GatehouseError } from "../core/index.ts";
 import { type gatehouse, METHODS, type MethodDefinition } from "../gen/index.ts";
 import type { CallContext, Router } from "../rpc/index.ts";
 import type { Mutation } from "../vault/index.ts";
+import type { DeviceNames } from "./approvals.ts";
 import type { Guard } from "./guard.ts";
 import { mutate } from "./mutate.ts";
 import type { Peer } from "./peer.ts";
@@ -66,6 +67,7 @@ export interface PolicyServiceParts {
   readonly guard: Guard;
   readonly policies: PolicyDesk;
   readonly questions: PolicyQuestions;
+  readonly names: DeviceNames;
   readonly clock: Clock;
 }
 
@@ -75,27 +77,32 @@ const SHADOW_ROWS_MAX = 500;
 
 export function policyService(
   router: Router<Peer>,
-  { guard, policies, questions, clock }: PolicyServiceParts,
+  { guard, policies, questions, names, clock }: PolicyServiceParts,
 ): void {
   const authorOf = ({ peer }: CallContext<Peer>, { ifSet }: PolicyWish): PolicyAuthor => ({
     ...{ at: clock.now(), by: peer.deviceId, ifSet },
+  });
+  const nameOf = (id: string): string => names.get(id)?.name ?? "";
+  const message = (source: PolicySourceFacts) => ({
+    ...sourceMessage(source),
+    changedByName: nameOf(source.by),
   });
 
   router.handle(METHODS.Policy.List, () => {
     const { number, sources } = policies.set();
     return {
       set: number,
-      sources: sources.map((source) => ({ ...sourceMessage(source), text: "" })),
+      sources: sources.map((source) => ({ ...message(source), text: "" })),
       policies: policies.policies().map(({ id, effect, kind, description = "" }) => ({
         ...{ id, effect, description },
         kind: kind === "static" ? "policy" : kind,
       })),
     };
   });
-  router.handle(METHODS.Policy.Show, ({ id }) => sourceMessage(policies.source(id)));
+  router.handle(METHODS.Policy.Show, ({ id }) => message(policies.source(id)));
   router.handle(METHODS.Policy.Export, ({ set }) => {
     const found = policies.set(set === 0 ? undefined : set);
-    return { set: found.number, sources: found.sources.map(sourceMessage) };
+    return { set: found.number, sources: found.sources.map(message) };
   });
   router.handle(METHODS.Policy.History, ({ limit }) => {
     const entries = policies.history(limit === 0 ? HISTORY_SIZE : Math.min(limit, HISTORY_SIZE_MAX));
@@ -103,6 +110,7 @@ export function policyService(
       sets: entries.map(({ number, changed, ...entry }) => ({
         ...entry,
         set: number,
+        byName: nameOf(entry.by),
         changed: [...changed],
       })),
     };

@@ -129,6 +129,9 @@ export const SUBJECTS: Table = {
   Backup: {
     Create: (_request, context) => gatehouse("backup:create", context),
   },
+  Audit: {
+    Read: () => ({ action: "audit:read", resource: { kind: "audit-log" } }),
+  },
   Keys: {
     List: (_request, context) => gatehouse("vault:rotate", context),
     Rotate: (_request, context) => gatehouse("vault:rotate", context),

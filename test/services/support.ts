@@ -72,6 +72,16 @@ export class TestWindows implements PairingWindows {
   }
 }
 
+/** Where a gatehouse lives, from one start of it to the next. */
+interface Place {
+  readonly root: string;
+  readonly clock: ManualClock;
+  readonly changes: Changes;
+  readonly tools: unknown;
+  /** How often it was started before. */
+  readonly restarts: number;
+}
+
 interface Parts {
   readonly clock: ManualClock;
   readonly random: SeededRandom;
@@ -97,24 +107,41 @@ export class World implements AsyncDisposable {
   access: Peer["access"] = "full";
   readonly #resources: Resources;
   readonly #caller: Caller;
+  readonly #place: Place;
+  #isRestarting = false;
 
-  private constructor(parts: Parts, resources: Resources) {
+  private constructor(parts: Parts, resources: Resources, place: Place) {
     this.parts = parts;
     this.#resources = resources;
+    this.#place = place;
     this.#caller = resources.use(new Caller(parts));
   }
 
   /** `tools`: as in the configuration. */
   static async open(changes: Changes = () => ({}), tools?: unknown): Promise<World> {
+    const root = await mkdtemp(join(tmpdir(), "gatehouse-services-"));
+    return await World.#openAt({ root, clock: new ManualClock(), changes, tools, restarts: 0 });
+  }
+
+  /** Ends this one; the next has what was on disk, and nothing else of it. */
+  async restart(tools: unknown = this.#place.tools): Promise<World> {
+    this.#isRestarting = true;
+    await this[Symbol.asyncDispose]();
+    return await World.#openAt({ ...this.#place, tools, restarts: this.#place.restarts + 1 });
+  }
+
+  static async #openAt(place: Place): Promise<World> {
+    const { clock, changes, tools } = place;
     await using resources = new Resources();
-    const storage = await openStorage(resources);
-    const { vault, audit, clock, random } = storage;
+    const { vault, audit, random } = await openStorage(resources, place);
     const gatehouseId = idOf("gatehouse");
     const registry = new DeviceRegistry<DeviceRow>({
       ...{ store: vault.devices, gatehouseId, clock },
       ...{ caCertificates: () => [], everyCaCertificate: () => [] },
     });
-    for (const [at, [name, role]] of DEVICES.entries()) await addDevice(vault, name, role, at + 1);
+    for (const [at, [name, role]] of DEVICES.entries()) {
+      if (place.restarts === 0) await addDevice(vault, name, role, at + 1);
+    }
     const windows = new TestWindows();
     const recorder = new RequestRecorder();
     const policies = await openPolicies(vault.policies, { recorder, logger: silentLogger });
@@ -130,7 +157,8 @@ export class World implements AsyncDisposable {
         .filter(({ state }) => state === "active")
         .map((row) => ({ id: row.id, ...factsOf(row, vault.users) }));
     const service: ServiceParts = {
-      ...{ gatehouseId, audit, clock, random, logger: silentLogger, secrets: vault.secrets, windows },
+      ...{ gatehouseId, audit, auditLog: audit, clock, random, logger: silentLogger },
+      ...{ secrets: vault.secrets, windows },
       ...{ authorizer, requests: recorder, limits: DEFAULT_DEVICE_LIMITS, activeDevices },
       onRightsChange: (listener) => {
         rights.add(listener);
@@ -142,7 +170,11 @@ export class World implements AsyncDisposable {
           activeDevices().some((device) => mayManage(candidate, { device, clock })),
         changed: () => Promise.resolve(announce()),
       }),
-      lastDenial: () => recorder.recorded().findLast(({ decision }) => decision.kind === "deny")?.request,
+      lastDenial: (id) =>
+        recorder
+          .recorded()
+          .filter(({ request: { principal } }) => id === undefined || principal.deviceId === id)
+          .findLast(({ decision }) => decision.kind === "deny")?.request,
       approvals: resources.use(
         new Approvals({ shelf: vault.approvals, audit, clock, random, logger: silentLogger }),
       ),
@@ -220,7 +252,8 @@ export class World implements AsyncDisposable {
       seal: { begin: () => undefined, state: () => vault.state },
     };
     const router = resources.use(createRouter({ ...service, ...changes(service) }));
-    return new World({ ...storage, registry, windows, authorizer, recorder, router }, resources.move());
+    const parts = { vault, audit, clock, random, registry, windows, authorizer, recorder, router };
+    return new World(parts, resources.move(), place);
   }
 
   /** Calls a unary method as the named device. */
@@ -264,6 +297,7 @@ export class World implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#resources[Symbol.asyncDispose]();
+    if (!this.#isRestarting) await rm(this.#place.root, { recursive: true, force: true });
   }
 
   #peer(deviceId: DeviceId): Peer {
@@ -312,10 +346,8 @@ function keyOf(name: string): Uint8Array {
   return new Uint8Array(createHash("sha256").update(name).digest());
 }
 
-async function openStorage(resources: Resources) {
-  const root = await mkdtemp(join(tmpdir(), "gatehouse-services-"));
-  resources.defer(() => rm(root, { recursive: true, force: true }));
-  const [clock, random] = [new ManualClock(), new SeededRandom(11)];
+async function openStorage(resources: Resources, { root, clock, restarts }: Place) {
+  const random = new SeededRandom(11 + restarts);
   let audit: AuditLog | undefined;
   const vault = resources.use(
     await Vault.openOrCreate({
@@ -333,7 +365,7 @@ async function openStorage(resources: Resources) {
     }),
   );
   invariant(audit !== undefined, "the vault opens its audit log");
-  return { vault, audit, clock, random };
+  return { vault, audit, random };
 }
 
 async function addDevice(vault: Vault, name: string, role: string, pairedAt: number): Promise<void> {

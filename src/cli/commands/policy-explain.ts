@@ -11,6 +11,7 @@ interface ExplainOptions extends RemoteOption {
   readonly from?: string;
   readonly at?: string;
   readonly approvedBy?: string;
+  readonly role?: string;
   readonly last?: string | boolean;
 }
 
@@ -40,9 +41,17 @@ export async function explain(
   output.result(explanation, () => explanationWords(explanation, output.style));
 }
 
-function circumstances({ device = "", arg = [], wire, from = "", at, approvedBy = "" }: ExplainOptions) {
+function circumstances({
+  device = "",
+  arg = [],
+  wire,
+  from = "",
+  at,
+  approvedBy = "",
+  role = "",
+}: ExplainOptions) {
   return {
-    ...{ device, wire, remoteAddress: from, approvedBy, arguments: { ...parsePairs(arg, "--arg") } },
+    ...{ device, wire, remoteAddress: from, approvedBy, role, arguments: { ...parsePairs(arg, "--arg") } },
     time: at === undefined ? 0 : timeIn(at),
   };
 }

@@ -63,7 +63,13 @@ export async function history(
     client.call(methods.Policy.History, { limit: parseCount(limit, "--limit", { min: 1, max: 100 }) }, call),
   );
   const sets = answer.sets.map((entry) => ({
-    ...{ set: entry.set ?? 0, at: entry.at ?? 0, by: entry.by ?? "", what: entry.what ?? "" },
+    ...{
+      set: entry.set ?? 0,
+      at: entry.at ?? 0,
+      by: entry.by ?? "",
+      byName: entry.byName ?? "",
+      what: entry.what ?? "",
+    },
     ...{ changed: entry.changed ?? [], from: entry.from ?? 0 },
   }));
   const { output } = context;
@@ -74,9 +80,13 @@ export async function history(
   output.result({ sets }, () =>
     table(
       ["set", "what", "sources", "when", "by"],
-      sets.map(({ set, at, by, what, changed, from }) => [
+      sets.map(({ set, at, by, byName, what, changed, from }) => [
         ...[String(set), what === "rollback" || what === "rescue" ? `${what} to ${from}` : what],
-        ...[changed.join(", "), relativeDate(at, Date.now()), by === "" ? "the gatehouse" : by.slice(0, 8)],
+        ...[
+          changed.join(", "),
+          relativeDate(at, Date.now()),
+          by === "" ? "the gatehouse" : byName || by.slice(0, 8),
+        ],
       ]),
       output.style,
     ),

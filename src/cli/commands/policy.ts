@@ -82,6 +82,7 @@ export function addPolicy(commands: Commands): void {
       .option("--from <address>", "the IP address it would come from")
       .option("--at <time>", "when, such as 2026-12-24T08:00:00Z; now by default")
       .option("--approved-by <device>", "as if that device had approved it")
+      .option("--role <role>", "which role `pair open` or `device grant` would hand out")
       .option("--last [device]", "instead: the newest request that was denied, or that device's"),
     explain,
   );

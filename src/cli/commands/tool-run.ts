@@ -21,6 +21,8 @@ interface Ending {
   readonly exitCode: number;
   readonly signal: string;
   readonly durationMs: number;
+  /** Some of the output was not read: somebody held it open after the end. */
+  readonly isTruncated: boolean;
 }
 
 export async function runTool(
@@ -53,12 +55,13 @@ async function follow(
     if (started && output.isJson) output.result({ event: "started", callId: started.callId ?? "" }, () => "");
     if (piece) pass(context, piece.isStderr === true, piece.bytes ?? new Uint8Array());
     if (ended) {
-      const { reason, exitCode, signal, durationMs } = ended;
+      const { reason, exitCode, signal, durationMs, isTruncated } = ended;
       return {
         reason: reason ?? "",
         exitCode: exitCode ?? 0,
         signal: signal ?? "",
         durationMs: durationMs ?? 0,
+        isTruncated: isTruncated ?? false,
       };
     }
   }
@@ -67,7 +70,7 @@ async function follow(
   });
 }
 
-function tellWaiting({ output, commandLine }: Context, approval: ReturnType<typeof asApproval>): void {
+function tellWaiting({ output }: Context, approval: ReturnType<typeof asApproval>): void {
   if (output.isJson) {
     output.result({ event: "waiting", approval }, () => "");
     return;
@@ -75,7 +78,7 @@ function tellWaiting({ output, commandLine }: Context, approval: ReturnType<type
   output.note(`waiting for somebody's yes to: ${callWords(approval)}`);
   output.note(
     output.noteStyle.dim(
-      `${relativeDate(approval.expiresAt, Date.now())} it is too late; a device that may says yes with: ${commandLine(`approval approve ${approval.id}`)}`,
+      `a device that may gives it with: gatehouse approval approve ${approval.id.slice(0, 8)}; too late ${relativeDate(approval.expiresAt, Date.now())}`,
     ),
   );
 }
@@ -91,10 +94,12 @@ function pass({ io, output }: Context, isStderr: boolean, bytes: Uint8Array): vo
   }
 }
 
-function exitCodeOf({ output }: Context, { reason, exitCode, signal, durationMs }: Ending): number {
-  if (output.isJson) output.result({ event: "ended", reason, exitCode, signal, durationMs }, () => "");
+function exitCodeOf({ output }: Context, ending: Ending): number {
+  const { reason, exitCode, signal, isTruncated } = ending;
+  if (output.isJson) output.result({ event: "ended", ...ending }, () => "");
   if (reason === "timeout") output.note("the tool was ended: its time was up");
   if (reason === "output-limit") output.note("the tool was ended: it printed too much");
+  if (reason === "exited" && isTruncated) output.note("the end of its output is missing");
   if (reason === "timeout") return EXIT.unreachable;
   if (reason === "output-limit") return EXIT.unexpected;
   const number = signal === "" ? undefined : numberOf(signal);

@@ -63,7 +63,10 @@ async function show(
 
 function describe({ output, commandLine }: Context, tool: ToolDocument): string {
   const { name, description, parameters, needsApproval, groups, timeoutMs, outputBytesMax, runsAs } = tool;
-  const usage = parameters.map((parameter) => `--arg ${parameterUsage(parameter)}`).join(" ");
+  const usage = parameters
+    .filter(({ isRequired }) => isRequired)
+    .map((parameter) => `--arg ${parameterUsage(parameter)}`)
+    .join(" ");
   return [
     facts(
       [
