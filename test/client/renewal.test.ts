@@ -9,6 +9,7 @@ import { renewalTime } from "../../src/client/renewal.ts";
 import { type Clock, systemClock, systemRandom, unixMs } from "../../src/core/index.ts";
 import { homeLayout } from "../../src/files/index.ts";
 import { DeviceIdentity } from "../../src/identity/index.ts";
+import { times } from "../support/effort.ts";
 import { type Answer, DAY_MS, type Question, RenewingGatehouse } from "./renewing-gatehouse.ts";
 
 let home: string;
@@ -177,7 +178,7 @@ describe("an answer", () => {
         await expect(renew()).rejects.toMatchObject({ code: "quic.wrong-server", exitCode: 5 });
         expect(await stored()).toMatchObject({ certificate, caCertificates });
       }),
-      { numRuns: 20 },
+      { numRuns: times({ short: 8, long: 60 }) },
     );
   });
 

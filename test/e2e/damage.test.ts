@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { LIMITS, Resources, silentLogger, systemClock, systemRandom } from "../../src/core/index.ts";
 import { Daemon as InProcess } from "../../src/daemon/index.ts";
 import { METHODS } from "../../src/gen/index.ts";
+import { times } from "../support/effort.ts";
 import { Install } from "../support/gatehouse-process.ts";
 import { OwnerDoor } from "../support/owner-door.ts";
 import { treeDigest } from "../support/tree-digest.ts";
@@ -12,7 +13,7 @@ import { treeDigest } from "../support/tree-digest.ts";
 const SERVE = ["serve", "--listen", "127.0.0.1:0"];
 /** Holds the last holder's process id, whether it got further or not. */
 const LOCK = "lock";
-const PLACES = 8;
+const PLACES = times({ short: 4, long: 16 });
 
 const resources = new Resources();
 /** Stopped, with a snapshot and a journal after it. */

@@ -6,6 +6,7 @@ import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Resources } from "../../src/core/index.ts";
 import { METHODS } from "../../src/gen/index.ts";
+import { times } from "../support/effort.ts";
 import { Install } from "../support/gatehouse-process.ts";
 import { OwnerDoor } from "../support/owner-door.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
@@ -14,7 +15,7 @@ import { valueFor, WRITER_PATH } from "../support/writer-process.ts";
 const WRITERS = 4;
 const ACKNOWLEDGED = 200;
 /** Puts by the command line: each a process of its own. */
-const COMMANDS = 16;
+const COMMANDS = times({ short: 8, long: 32 });
 const FLIPS_PER_FILE = 4;
 
 const resources = new Resources();

@@ -6,13 +6,14 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Client, Device, METHODS } from "../../src/client/index.ts";
 import { silentLogger, systemClock, systemRandom } from "../../src/core/index.ts";
 import { Daemon } from "../../src/daemon/index.ts";
+import { times } from "../support/effort.ts";
 import { pairFleet } from "../support/fleet.ts";
 import { NatRelay } from "../support/nat-relay.ts";
 
-const CALLS = 10_000;
+const CALLS = times({ short: 2_000, long: 10_000 });
 const IN_FLIGHT = 8;
-const MIGRATIONS = 50;
-const REBINDINGS = 300;
+const MIGRATIONS = CALLS / 200;
+const REBINDINGS = 6 * MIGRATIONS;
 
 let dir: string;
 let daemon: Daemon;
@@ -76,7 +77,7 @@ class Walk {
 }
 
 describe("a phone on the move", () => {
-  it("loses no call of 10 000 while it migrates 50 times and its NAT forgets it 300 times", async () => {
+  it("loses no call while it migrates every 200 calls and its NAT forgets it six times as often", async () => {
     await using client = await phone.connect();
     const walk = new Walk(client);
     const walking = walk.run((begun) => begun <= CALLS);

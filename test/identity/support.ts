@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { concat, systemRandom } from "../../src/core/index.ts";
 import { DeviceIdentity } from "../../src/identity/index.ts";
 import { type KeyProvider, keyFileProvider } from "../../src/keystore/index.ts";
+import { times } from "../support/effort.ts";
 
 /** Homes for identities, and one place for their keys elsewhere; gone with the test. */
 export class Place implements AsyncDisposable {
@@ -44,9 +45,11 @@ export async function bytesOf(dir: string, name: string): Promise<Uint8Array> {
 
 /** Every byte changed in one bit, every shorter length, one byte more, and far too many. */
 export function damages(good: Uint8Array): readonly Uint8Array[] {
+  const step = times({ short: 5, long: 1 });
+  const places = Array.from({ length: Math.ceil(good.length / step) }, (_, index) => index * step);
   return [
-    ...Array.from(good, (byte, at) => Uint8Array.from(good).fill(byte ^ (1 << (at % 8)), at, at + 1)),
-    ...Array.from(good, (_, size) => good.subarray(0, size)),
+    ...places.map((at) => Uint8Array.from(good).fill((good[at] ?? 0) ^ (1 << (at % 8)), at, at + 1)),
+    ...places.map((size) => good.subarray(0, size)),
     concat(good, Uint8Array.of(0)),
     new Uint8Array(100_000),
   ];

@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { concat, equalBytes, GatehouseError, systemRandom } from "../../src/core/index.ts";
 import { DeviceIdentity } from "../../src/identity/index.ts";
 import type { PairingSecret, PairingWindow } from "../../src/pairing/index.ts";
+import { times } from "../support/effort.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 import {
   MESSAGES,
@@ -255,7 +256,7 @@ describe("a stranger in the middle", () => {
     );
     for (const [index, message] of sent.entries()) {
       // One bit in each byte of the small messages, a sample of the large ones' bytes: one MAC covers those whole.
-      const stride = Math.max(1, Math.floor(message.length / 40));
+      const stride = Math.max(1, Math.floor(message.length / times({ short: 10, long: 40 })));
       for (let at = 0; at < message.length; at += stride) {
         const { window } = await openWindow();
         const meeting = { gatehouse, joiner, window, secret: byCode(window) };
@@ -333,7 +334,7 @@ describe("a link that drops", () => {
   });
 
   it("leaves a stranger one guess a code, wherever it drops", async () => {
-    const windows = 200;
+    const windows = times({ short: 100, long: 1_000 });
     const random = new SeededRandom(5);
     let right = 0;
     for (let index = 0; index < windows; index += 1) {
@@ -355,8 +356,9 @@ describe("a link that drops", () => {
       const tries = [await attack(first, 9), await attack(second, 9)];
       if (tries.some(({ result }) => result !== undefined)) right += 1;
     }
-    // Mean 20, standard deviation 4.2.
-    expect(right).toBeGreaterThan(3);
-    expect(right).toBeLessThan(42);
+    // Five standard deviations around a mean of one in ten.
+    const spread = 5 * Math.sqrt(windows * 0.09);
+    expect(right).toBeGreaterThan(Math.max(0, windows / 10 - spread));
+    expect(right).toBeLessThan(windows / 10 + spread);
   });
 });

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { times } from "../support/effort.ts";
 import { Guesser, type Siege, STOPS } from "./guesser.ts";
 
-const WINDOWS = times({ short: 500, long: 2_000 });
+const WINDOWS = times({ short: 200, long: 2_000 });
 
 describe("guessing a code of three digits, through the real exchange", () => {
   it(`takes about one window of a thousand, at whatever message the stranger stops before its guess`, {

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { hex, isGatehouseError, utf8 } from "../../src/core/index.ts";
 import { sha256 } from "../../src/crypto/index.ts";
 import type { VaultStore } from "../../src/vault/index.ts";
+import { times } from "../support/effort.ts";
 import { everything, plan, put, refusal, texts } from "./conformance-support.ts";
 import type { Unsynced } from "./memory-disk.ts";
 import type { StoreWorld } from "./store-world.ts";
@@ -128,7 +129,7 @@ export function describeFailures(name: string, make: () => StoreWorld): void {
             await addsPair(again, "after");
           },
         ),
-        { numRuns: 150 },
+        { numRuns: times({ short: 60, long: 300 }) },
       );
     });
   });
