@@ -54,7 +54,7 @@ export function auditLine(entry: AuditDocument, style: Style): string {
     ...[who, `${action} ${resource}`, code, policies.length === 0 ? "" : `by ${policies.join(", ")}`],
     ...facts,
   ];
-  const color = outcome === "denied" || outcome === "failed" ? style.yellow : style.green;
+  const isBad = outcome === "denied" || outcome === "failed";
   const rest = words.filter((word) => word !== "").map(printable);
-  return [style.dim(localTime(at)), color(outcome.padEnd(7)), ...rest].join("  ");
+  return [style.dim(localTime(at)), style[isBad ? "yellow" : "green"](outcome.padEnd(7)), ...rest].join("  ");
 }

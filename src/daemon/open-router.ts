@@ -42,7 +42,16 @@ export async function openRouter(parts: RouterParts, resources: Resources): Prom
   const auditKey = vault.deriveKey(LABELS.auditArguments);
   const protectedDirs = [layout.root, keyDir];
   const router = createRouter({
-    ...{ gatehouseId: identity.id, audit, auditLog: audit, clock, random, logger, secrets: vault.secrets, windows: pairing },
+    ...{
+      gatehouseId: identity.id,
+      audit,
+      auditLog: audit,
+      clock,
+      random,
+      logger,
+      secrets: vault.secrets,
+      windows: pairing,
+    },
     ...{ authorizer: policies.authorizer, requests: recorder, limits: parts.limits, activeDevices },
     devices: deviceDirectory(parts),
     users: userDirectory(parts),
