@@ -10,8 +10,8 @@ export default defineConfig(({ mode }) => ({
     include: ["test/**/*.test.ts"],
     // Children, sockets and WebAssembly: a process for each file, as in production.
     pool: "forks",
-    // As `gatehouse serve` sets it for itself.
-    execArgv: ["--no-turbo-inline-js-wasm-calls"],
+    // As `gatehouse serve` sets them for itself.
+    execArgv: ["--no-turbo-inline-js-wasm-calls", "--wasm-tiering-budget=300000000"],
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,

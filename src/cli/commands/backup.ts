@@ -6,6 +6,7 @@ import type { BackupInput } from "../../daemon/index.ts";
 import { type BackupKeyOptions, backupKey, ownRecipient, withBackupKeyOptions } from "../backup-key.ts";
 import type { Commands, Context } from "../context.ts";
 import { keyAt } from "../keys.ts";
+import { loadDaemon } from "../load-daemon.ts";
 import { type RemoteOption, type Session, withRemoteOption, withSession } from "../session.ts";
 import { printable } from "../style.ts";
 import { facts } from "../table.ts";
@@ -284,9 +285,4 @@ async function isThere(path: string): Promise<boolean> {
 
 function gather(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, value];
-}
-
-/** Apart from its callers: TypeScript 6.0 leaves `.ts` in a dynamic import beside a `using`. */
-function loadDaemon() {
-  return import("../../daemon/index.ts");
 }

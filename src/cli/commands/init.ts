@@ -1,6 +1,7 @@
 import { silentLogger, systemClock, systemRandom } from "../../core/index.ts";
 import type { Commands } from "../context.ts";
 import { type KeyOptions, vaultKey, withKeyOptions } from "../keys.ts";
+import { loadDaemon } from "../load-daemon.ts";
 import { type RecoveryOptions, recoveryChoice, withRecoveryOptions } from "../recovery-key.ts";
 import { facts } from "../table.ts";
 import { grouped } from "../words.ts";
@@ -38,9 +39,4 @@ export function addInit({ program, bind }: Commands): void {
     if (!output.isJson) output.note(`\nStart it with: ${io.invocation} serve`);
     return undefined;
   });
-}
-
-/** Apart from its caller: TypeScript 6.0 leaves `.ts` in a dynamic import beside a `using`. */
-function loadDaemon() {
-  return import("../../daemon/index.ts");
 }

@@ -4,6 +4,7 @@ import type { HomeKeyOptions } from "../../daemon/index.ts";
 import { parseCount } from "../arguments.ts";
 import type { Commands, Context } from "../context.ts";
 import { type KeyOptions, keyAt, slotDocument, vaultKey, withKeyOptions } from "../keys.ts";
+import { loadDaemon } from "../load-daemon.ts";
 import { recoveryChoice } from "../recovery-key.ts";
 import { table } from "../table.ts";
 import { relativeDate } from "../words.ts";
@@ -90,9 +91,4 @@ async function withHome<Result>(
   const { home, keyDir } = context.config;
   using key = vaultKey(context, options, await homeKeyKinds(home));
   return await work({ home, keyDir, kek: key.provider, clock: systemClock, random: systemRandom });
-}
-
-/** Apart from its callers: TypeScript 6.0 leaves `.ts` in a dynamic import beside a `using`. */
-function loadDaemon() {
-  return import("../../daemon/index.ts");
 }

@@ -4,6 +4,7 @@ import { parseCount } from "../arguments.ts";
 import type { Context } from "../context.ts";
 import { canAsk, confirm } from "../input.ts";
 import { type KeyOptions, vaultKey } from "../keys.ts";
+import { loadDaemon } from "../load-daemon.ts";
 
 interface RescueOptions extends KeyOptions {
   readonly set: string;
@@ -33,9 +34,4 @@ export async function rescue(
     ),
   );
   return undefined;
-}
-
-/** Apart from its caller: TypeScript 6.0 leaves `.ts` in a dynamic import beside a `using`. */
-function loadDaemon() {
-  return import("../../daemon/index.ts");
 }

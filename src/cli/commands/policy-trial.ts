@@ -4,6 +4,7 @@ import { EXIT } from "../../core/index.ts";
 import type { PolicySource } from "../../daemon/index.ts";
 import type { Context } from "../context.ts";
 import { readTextFile } from "../input.ts";
+import { loadDaemon } from "../load-daemon.ts";
 import { asSource } from "../policy-document.ts";
 import { parseEntity } from "../policy-entity.ts";
 import { type RemoteOption, withSession } from "../session.ts";
@@ -118,9 +119,4 @@ async function sourcesThere(context: Context, options: RemoteOption): Promise<re
       ...(resource === undefined ? {} : { resource: parseEntity(resource) }),
     };
   });
-}
-
-/** Apart from its callers: TypeScript 6.0 leaves `.ts` in a dynamic import beside a `using`. */
-function loadDaemon() {
-  return import("../../daemon/index.ts");
 }

@@ -2,6 +2,7 @@
 import { systemClock, systemRandom } from "../../core/index.ts";
 import type { Commands, Context } from "../context.ts";
 import { keyAt, slotDocument } from "../keys.ts";
+import { loadDaemon } from "../load-daemon.ts";
 import { facts } from "../table.ts";
 
 interface FileOption {
@@ -77,9 +78,4 @@ async function restore(
     { ...slotDocument(slot), keyDir },
     () => `The home has new keys (slot ${slot.number}, ${slot.kind}). Start it with: ${commandLine("serve")}`,
   );
-}
-
-/** Apart from its callers: TypeScript 6.0 leaves `.ts` in a dynamic import beside a `using`. */
-function loadDaemon() {
-  return import("../../daemon/index.ts");
 }

@@ -1,4 +1,3 @@
-import { setFlagsFromString } from "node:v8";
 import { Option } from "commander";
 import type { LogLevel } from "../../config/index.ts";
 import {
@@ -16,6 +15,7 @@ import { canAsk } from "../input.ts";
 import type { Io, Parent } from "../io.ts";
 import { asJoiner } from "../joiner.ts";
 import { isTypeable, type KeyOptions, needsNobody, vaultKey, withKeyOptions } from "../keys.ts";
+import { loadDaemon } from "../load-daemon.ts";
 import { packageVersion } from "../package-version.ts";
 import { type PairingEvent, watchPairing } from "../pairing-watch.ts";
 import {
@@ -71,11 +71,6 @@ async function superviseSelf(context: Context, { kekPassphraseFile }: ServeOptio
 }
 
 async function serve(context: Context, options: ServeOptions): Promise<undefined> {
-  // The young generation must not shrink between bursts: measured, p99 falls from 12 to 2.4 ms.
-  setFlagsFromString("--semi-space-growth-factor=1");
-  // V8 12 and older may end the process with a fatal error where optimized code that calls WebAssembly is thrown away in
-  // the middle of such a call: a few hundred decisions a second that are each asked for the first time are enough.
-  setFlagsFromString("--no-turbo-inline-js-wasm-calls");
   const { config, io, output } = context;
   const parent = supervisorOf(io, options);
   const isAgain = options.supervised === "again";
@@ -152,11 +147,6 @@ function supervisorOf({ parent }: Io, { supervised }: ServeOptions): Parent | un
   throw new GatehouseError("usage.bad-argument", "--supervised is for the process that --supervise starts", {
     hint: "use --supervise",
   });
-}
-
-/** Apart from its caller: TypeScript 6.0 leaves `.ts` in a dynamic import beside an `await using`. */
-function loadDaemon() {
-  return import("../../daemon/index.ts");
 }
 
 function gather(value: string, before: readonly string[] = []): readonly string[] {
