@@ -1,15 +1,6 @@
 import { Option } from "commander";
-import type { LogLevel } from "../../config/index.ts";
-import {
-  type Clock,
-  GatehouseError,
-  isGatehouseError,
-  type Logger,
-  systemClock,
-  systemRandom,
-} from "../../core/index.ts";
+import { GatehouseError, isGatehouseError, systemClock, systemRandom } from "../../core/index.ts";
 import type { Daemon, PairingDoorEvent } from "../../daemon/index.ts";
-import { createLogger } from "../../observe/index.ts";
 import type { Commands, Context, GlobalOptions } from "../context.ts";
 import { canAsk } from "../input.ts";
 import type { Io, Parent } from "../io.ts";
@@ -25,6 +16,7 @@ import {
   withRecoveryOptions,
 } from "../recovery-key.ts";
 import { ServiceManager } from "../service-manager.ts";
+import { stderrLogger } from "../stderr-logger.ts";
 import { type Life, startSelf, supervise } from "../supervise.ts";
 import { facts } from "../table.ts";
 import { grouped } from "../words.ts";
@@ -66,7 +58,7 @@ async function superviseSelf(context: Context, { kekPassphraseFile }: ServeOptio
     });
   }
   const { io } = context;
-  const logger = stderrLogger(context, systemClock);
+  const logger = await stderrLogger(context, systemClock);
   return supervise({ start: (life) => startSelf(io, life), stop: io.stop, clock: systemClock, logger });
 }
 
@@ -75,7 +67,7 @@ async function serve(context: Context, options: ServeOptions): Promise<undefined
   const parent = supervisorOf(io, options);
   const isAgain = options.supervised === "again";
   const stop = parent === undefined ? io.stop : AbortSignal.any([io.stop, parent.gone]);
-  const logger = stderrLogger(context, systemClock);
+  const logger = await stderrLogger(context, systemClock);
   const { Daemon: daemonClass, homeKeyKinds } = await loadDaemon();
   const { home, keyDir, name } = config;
   const kinds = await homeKeyKinds(home);
@@ -203,12 +195,6 @@ async function* asPairingEvents(events: AsyncIterable<PairingDoorEvent>): AsyncI
         yield event;
     }
   }
-}
-
-function stderrLogger({ io, config, output }: Context, clock: Clock): Logger {
-  const level: LogLevel = config.logLevel ?? (output.isWatched ? "warn" : "info");
-  const format = io.stderr.isTTY === true ? "text" : "json";
-  return createLogger({ level, format, destination: io.stderr, clock });
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
