@@ -8,6 +8,7 @@ import { DecisionMemo } from "./memo.ts";
 import { bareSource, type PolicySource } from "./policy-set.ts";
 import type { PolicyFacts } from "./read-policy.ts";
 import { type AuthorizationRequest, UnfitRequest } from "./request.ts";
+import { atOnce, inTurns, type Steps } from "./steps.ts";
 
 export interface AuthorizerOptions {
   /** Text of the Cedar schema. */
@@ -40,16 +41,17 @@ export class Authorizer {
 
   /** @throws GatehouseError `authz.invalid-policy` when the schema or the policies do not validate strictly. */
   static async open({ schema, policies, logger = silentLogger }: AuthorizerOptions): Promise<Authorizer> {
-    return new Authorizer(schema, enforce(schema, policies), logger);
+    return new Authorizer(schema, await inTurns(enforcing(schema, policies)), logger);
   }
 
   /**
-   * Another one by the same schema, for policies that may come into force; takes some 10 ms and a millisecond a policy.
+   * Another one by the same schema, for policies that may come into force; takes some 10 ms and a millisecond a policy,
+   * in which others have their turns.
    *
    * @throws GatehouseError `authz.invalid-policy`
    */
-  candidate(policies: readonly PolicySource[]): Authorizer {
-    return new Authorizer(this.#schema, enforce(this.#schema, policies), this.#logger);
+  async candidate(policies: readonly PolicySource[]): Promise<Authorizer> {
+    return new Authorizer(this.#schema, await inTurns(enforcing(this.#schema, policies)), this.#logger);
   }
 
   /** Puts a candidate's policies in force, as one step. */
@@ -113,15 +115,15 @@ export class Authorizer {
   #recover(error: unknown): void {
     this.#logger.error("policy-engine-failed", { error: error instanceof Error ? error.message : "unknown" });
     try {
-      this.#inForce = enforce(this.#schema, this.#inForce.sources);
+      this.#inForce = atOnce(enforcing(this.#schema, this.#inForce.sources));
     } catch {
       this.#logger.error("policy-engine-lost");
     }
   }
 }
 
-function enforce(schema: string, policies: readonly PolicySource[]): InForce {
+function* enforcing(schema: string, policies: readonly PolicySource[]): Steps<InForce> {
   const sources = policies.map(bareSource);
-  const engine = new CedarEngine(schema, sources);
+  const engine = yield* CedarEngine.opening(schema, sources);
   return { sources, engine, memo: new DecisionMemo(LIMITS.decisionMemoEntries, engine.mentioned) };
 }

@@ -32,9 +32,12 @@ export function cedarCall(
   return call;
 }
 
+const SURROGATE_HALF = /\p{Cs}/u;
+
 /** The engine takes JSON, and a half of a surrogate pair in it would cost an engine. */
 function isUnicode(value: unknown): boolean {
-  if (typeof value === "string") return !/\p{Cs}/u.test(value);
+  if (typeof value === "string") return !SURROGATE_HALF.test(value);
+  if (Array.isArray(value)) return value.every(isUnicode);
   if (typeof value !== "object" || value === null) return true;
-  return Object.entries(value).every(([name, inner]) => isUnicode(name) && isUnicode(inner));
+  return Object.keys(value).every(isUnicode) && Object.values(value).every(isUnicode);
 }

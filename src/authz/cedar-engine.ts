@@ -7,6 +7,7 @@ import { cedarPolicySet, readPolicies } from "./policy-reader.ts";
 import { byPolicy, invalidPolicy, type PolicyProblem, type PolicySource, refusal } from "./policy-set.ts";
 import { readPolicyText } from "./policy-text.ts";
 import type { PolicyFacts, ReadPolicy } from "./read-policy.ts";
+import type { Steps } from "./steps.ts";
 
 /**
  * What Cedar said: `unfit` when the request does not validate, and Cedar's reason; `errors` are policies that failed
@@ -31,17 +32,21 @@ export class CedarEngine {
   readonly #cedar: CedarModule;
   #anatomy: Anatomy | undefined;
 
+  private constructor(cedar: CedarModule, policies: readonly ReadPolicy[]) {
+    this.#cedar = cedar;
+    this.policies = policies.map(factsOf);
+    this.mentioned = new Set(policies.flatMap(({ mentioned }) => mentioned));
+  }
+
   /**
-   * Parses and strictly validates; costs some 10 ms and a millisecond a policy.
+   * Parses and strictly validates; costs some 10 ms and a millisecond a policy, in turns.
    *
    * @throws GatehouseError `authz.invalid-policy`
    */
-  constructor(schema: string, sources: readonly PolicySource[]) {
-    this.#cedar = freshCedar();
+  static *opening(schema: string, sources: readonly PolicySource[]): Steps<CedarEngine> {
+    const cedar = freshCedar();
     try {
-      const policies = load(this.#cedar, schema, sources);
-      this.policies = policies.map(factsOf);
-      this.mentioned = new Set(policies.flatMap(({ mentioned }) => mentioned));
+      return new CedarEngine(cedar, yield* load(cedar, schema, sources));
     } catch (error) {
       if (isStackOverflow(error)) {
         throw invalidPolicy("the policies are nested too deep to be parsed", error);
@@ -77,17 +82,20 @@ export class CedarEngine {
   }
 }
 
-function load(cedar: CedarModule, schema: string, sources: readonly PolicySource[]): readonly ReadPolicy[] {
+function* load(
+  cedar: CedarModule,
+  schema: string,
+  sources: readonly PolicySource[],
+): Steps<readonly ReadPolicy[]> {
   const parsedSchema = cedar.preparseSchema(SCHEMA, schema);
   if (parsedSchema.type === "failure") {
     throw invalidPolicy(`schema: ${parsedSchema.errors[0]?.message ?? "does not parse"}`);
   }
-  const { policies, problems } = readPolicies(sources, (source) => readPolicyText(cedar, source));
+  const { policies, problems } = yield* readPolicies(sources, (source) => readPolicyText(cedar, source));
   const [problem] = problems;
   if (problem !== undefined) throw refusal(problem);
-  const set = cedarPolicySet(policies);
-  refuseInvalid(validatePolicies(cedar, schema, set).errors);
-  const parsed = cedar.preparsePolicySet(POLICIES, set);
+  refuseInvalid((yield* validatePolicies(cedar, schema, policies)).errors);
+  const parsed = cedar.preparsePolicySet(POLICIES, cedarPolicySet(policies));
   if (parsed.type === "failure") {
     throw invalidPolicy(parsed.errors[0]?.message ?? "the policies do not parse");
   }

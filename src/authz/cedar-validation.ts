@@ -1,6 +1,9 @@
 import type { DetailedError, PolicySet, ValidationError } from "@cedar-policy/cedar-wasm/nodejs";
 import type { CedarModule } from "./cedar-module.ts";
+import { cedarPolicySet } from "./policy-reader.ts";
 import { byPolicy, type PolicyProblem } from "./policy-set.ts";
+import type { ReadPolicy } from "./read-policy.ts";
+import type { Steps } from "./steps.ts";
 
 export interface Validation {
   readonly errors: readonly PolicyProblem[];
@@ -8,8 +11,55 @@ export interface Validation {
   readonly warnings: readonly PolicyProblem[];
 }
 
+/** Checked in one go, in bytes: a policy is checked by itself, whatever stands beside it. */
+const SLICE_BYTES = 4_096;
+
 /** Strict validation; everything that Cedar has to say, by policy id. */
-export function validatePolicies(cedar: CedarModule, schema: string, policies: PolicySet): Validation {
+export function* validatePolicies(
+  cedar: CedarModule,
+  schema: string,
+  policies: readonly ReadPolicy[],
+): Steps<Validation> {
+  const errors: PolicyProblem[] = [];
+  const warnings: PolicyProblem[] = [];
+  for (const slice of slicesOf(policies)) {
+    const found = validate(cedar, schema, cedarPolicySet(slice));
+    errors.push(...found.errors);
+    warnings.push(...found.warnings);
+    yield;
+  }
+  return { errors: once(errors), warnings: once(warnings) };
+}
+
+/** By policy; what is said of a template with several of its links beside it, once. */
+function once(found: readonly PolicyProblem[]): PolicyProblem[] {
+  const distinct = new Map(
+    found.map((problem) => [JSON.stringify([problem.policy, problem.message]), problem]),
+  );
+  return [...distinct.values()].sort(byPolicy);
+}
+
+/** In order; a link has its template beside it. At least one, so that a schema is checked by itself too. */
+function slicesOf(policies: readonly ReadPolicy[]): readonly (readonly ReadPolicy[])[] {
+  const templates = new Map(
+    policies.filter(({ kind }) => kind === "template").map((each) => [each.id, each]),
+  );
+  const slices: ReadPolicy[][] = [];
+  let slice = new Set<ReadPolicy>();
+  let sizeBytes = 0;
+  for (const policy of policies) {
+    const template = policy.link === undefined ? undefined : templates.get(policy.link.template);
+    const added = [...(template === undefined ? [] : [template]), policy].filter((each) => !slice.has(each));
+    for (const each of added) slice.add(each);
+    sizeBytes += added.reduce((sum, { text }) => sum + text.length, 0);
+    if (sizeBytes < SLICE_BYTES) continue;
+    slices.push([...slice]);
+    [slice, sizeBytes] = [new Set(), 0];
+  }
+  return slice.size > 0 || slices.length === 0 ? [...slices, [...slice]] : slices;
+}
+
+function validate(cedar: CedarModule, schema: string, policies: PolicySet): Validation {
   const answer = cedar.validate({ schema, policies, validationSettings: { mode: "strict" } });
   if (answer.type === "failure") {
     return { errors: answer.errors.map((error) => ({ policy: "", message: sentence(error) })), warnings: [] };

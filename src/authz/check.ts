@@ -4,7 +4,7 @@ import { type Validation, validatePolicies } from "./cedar-validation.ts";
 import { conditionText } from "./condition-text.ts";
 import { line } from "./display.ts";
 import { isObject } from "./policy-json.ts";
-import { cedarPolicySet, readPolicies } from "./policy-reader.ts";
+import { readPolicies } from "./policy-reader.ts";
 import {
   byPolicy,
   invalidPolicy,
@@ -14,6 +14,7 @@ import {
 } from "./policy-set.ts";
 import { readPolicyText } from "./policy-text.ts";
 import type { PolicyFacts, Reading } from "./read-policy.ts";
+import { inTurns, type Steps } from "./steps.ts";
 
 /** Something to tell whoever wrote the policies. */
 export interface PolicyFinding {
@@ -49,17 +50,27 @@ const FINDINGS_MAX = 1_000;
  *
  * @throws GatehouseError `authz.invalid-policy` when the schema does not parse.
  */
-export function checkPolicies({ schema, sources, matched }: CheckOptions): readonly PolicyFinding[] {
+export async function checkPolicies({
+  schema,
+  sources,
+  matched,
+}: CheckOptions): Promise<readonly PolicyFinding[]> {
+  return await inTurns(checking({ schema, sources, matched }));
+}
+
+function* checking({ schema, sources, matched }: CheckOptions): Steps<readonly PolicyFinding[]> {
   const workbench = new Workbench();
   const required = workbench.try((cedar) => requiredAttributes(cedar, schema), new Set<string>());
-  const { policies, problems } = readPolicies(sources, (source) => readOn(workbench, source));
-  const set = cedarPolicySet(policies);
-  const { errors, warnings } = workbench.try((cedar) => validatePolicies(cedar, schema, set), UNCHECKED);
+  const { policies, problems } = yield* readPolicies(sources, (source) => readOn(workbench, source));
+  const { errors, warnings } = yield* workbench.steps(
+    (cedar) => validatePolicies(cedar, schema, policies),
+    UNCHECKED,
+  );
   const invalid = new Set(errors.map(({ policy }) => policy));
   const sound = policies.filter(({ id }) => !invalid.has(id));
   const found: readonly PolicyFinding[] = [
     ...[...problems, ...errors].map((problem) => finding("invalid", problem)),
-    ...sound.flatMap((policy) => workbench.try((cedar) => canErrorFindings(cedar, policy, required), [])),
+    ...(yield* canErrorOf(workbench, sound, required)),
     ...warnings.map((warning) => finding(warningKind(warning), warning)),
     ...(matched === undefined ? [] : neverMatched(sound, new Set(matched))),
   ];
@@ -84,10 +95,33 @@ class Workbench {
       return otherwise;
     }
   }
+
+  *steps<Result>(work: (cedar: CedarModule) => Steps<Result>, otherwise: Result): Steps<Result> {
+    try {
+      return yield* work(this.#cedar);
+    } catch (error) {
+      if (!isStackOverflow(error)) throw error;
+      this.#cedar = freshCedar();
+      return otherwise;
+    }
+  }
 }
 
-function readOn(workbench: Workbench, source: PolicyText): Reading {
-  return workbench.try((cedar) => readPolicyText(cedar, source), {
+function* canErrorOf(
+  workbench: Workbench,
+  policies: readonly PolicyFacts[],
+  required: ReadonlySet<string>,
+): Steps<readonly PolicyFinding[]> {
+  const found: PolicyFinding[] = [];
+  for (const policy of policies) {
+    found.push(...workbench.try((cedar) => canErrorFindings(cedar, policy, required), []));
+    yield;
+  }
+  return found;
+}
+
+function readOn(workbench: Workbench, source: PolicyText): Steps<Reading> {
+  return workbench.steps((cedar) => readPolicyText(cedar, source), {
     policies: [],
     problems: [{ policy: source.id, message: "nested too deep to be parsed" }],
   });

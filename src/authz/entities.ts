@@ -1,4 +1,4 @@
-import type { CedarValueJson, EntityJson, TypeAndId } from "@cedar-policy/cedar-wasm/nodejs";
+import type { CedarValueJson, EntityJson, EntityUidJson, TypeAndId } from "@cedar-policy/cedar-wasm/nodejs";
 import { LIMITS } from "../core/index.ts";
 import { type DeviceId, parseDeviceId } from "../identity/index.ts";
 import { type DeviceFacts, type Principal, type Resource, UnfitRequest } from "./request.ts";
@@ -135,13 +135,16 @@ function ownerOf([top, id]: readonly string[]): DeviceId | undefined {
  */
 export function merged(entities: EntityJson[], others: readonly EntityJson[]): EntityJson[] {
   if (others.length === 0) return entities;
-  const keyOf = ({ uid }: EntityJson): string => JSON.stringify(uid);
-  const known = new Map(entities.map((entity) => [keyOf(entity), JSON.stringify(entity)]));
   const added = others.filter((entity) => {
-    const same = known.get(keyOf(entity));
-    if (same !== undefined && same !== JSON.stringify(entity))
+    const same = entities.find(({ uid }) => isSame(uid, entity.uid));
+    if (same !== undefined && JSON.stringify(same) !== JSON.stringify(entity))
       throw new UnfitRequest("two states of one entity");
     return same === undefined;
   });
   return [...entities, ...added];
+}
+
+/** What is built here is never spelt `{ __entity: … }`. */
+function isSame(a: EntityUidJson, b: EntityUidJson): boolean {
+  return "type" in a && "type" in b && a.type === b.type && a.id === b.id;
 }

@@ -14,6 +14,8 @@ export class DecisionMemo {
   readonly #entriesMax: number;
   readonly #mentioned: readonly ContextAttribute[];
   readonly #decisions = new Map<string, Decision>();
+  /** From the oldest on: whatever it passes is deleted. One begun anew would step over all that the map has lost. */
+  readonly #byAge = this.#decisions.keys();
 
   constructor(entriesMax: number, mentioned: ReadonlySet<ContextAttribute>) {
     this.#entriesMax = entriesMax;
@@ -32,7 +34,7 @@ export class DecisionMemo {
   remember(key: string, decision: Decision): void {
     if (key.length > KEY_CHARACTERS_MAX) return;
     if (this.#decisions.size >= this.#entriesMax) {
-      const [oldest] = this.#decisions.keys();
+      const { value: oldest } = this.#byAge.next();
       if (oldest !== undefined) this.#decisions.delete(oldest);
     }
     this.#decisions.set(key, Object.freeze({ ...decision, isMemoised: true }));

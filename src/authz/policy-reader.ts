@@ -11,15 +11,16 @@ import {
   sourceBytes,
 } from "./policy-set.ts";
 import type { PolicyFacts, Reading, ReadPolicy } from "./read-policy.ts";
+import type { Steps } from "./steps.ts";
 
 /** Filled-in templates together: many links of one long template must not cost many times its length. */
 const LINKED_BYTES_MAX = 4_194_304;
 
 /** Reads all sources, what is wrong with some notwithstanding; texts first, so that links find their templates. */
-export function readPolicies(
+export function* readPolicies(
   sources: readonly PolicySource[],
-  readText: (source: PolicyText) => Reading,
-): Reading {
+  readText: (source: PolicyText) => Steps<Reading>,
+): Steps<Reading> {
   const problems: PolicyProblem[] = [...boundProblems(sources), ...sourceProblems(sources)];
   // Not even parsed, when there is too much of it.
   if (problems.some(({ policy }) => policy === "")) return { policies: [], problems };
@@ -31,7 +32,7 @@ export function readPolicies(
       else policies.set(policy.id, policy);
     }
   };
-  for (const source of sources) if (!isPolicyLink(source)) take(readText(source));
+  for (const source of sources) if (!isPolicyLink(source)) take(yield* readText(source));
   let linkedBytes = 0;
   for (const source of sources) {
     if (!isPolicyLink(source)) continue;
@@ -39,6 +40,7 @@ export function readPolicies(
     linkedBytes += reading.policies.reduce((sum, { text }) => sum + text.length, 0);
     if (linkedBytes > LINKED_BYTES_MAX) return { policies: [], problems: [...problems, tooMuchLinked()] };
     take(reading);
+    yield;
   }
   return { policies: [...policies.values()], problems };
 }

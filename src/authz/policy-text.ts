@@ -1,9 +1,11 @@
 import type { PolicyJson, PolicyToJsonAnswer } from "@cedar-policy/cedar-wasm/nodejs";
+import { LIMITS } from "../core/index.ts";
 import type { CedarModule } from "./cedar-module.ts";
 import { line } from "./display.ts";
 import { contextMentions, depthOf, isObject } from "./policy-json.ts";
 import { isPolicyIdPart, type PolicyProblem, type PolicyText } from "./policy-set.ts";
 import type { Reading, ReadPolicy, Slot } from "./read-policy.ts";
+import type { Steps } from "./steps.ts";
 
 /**
  * Nodes one inside another in a policy. The engine runs on a WebAssembly stack that a policy nested much deeper
@@ -12,7 +14,7 @@ import type { Reading, ReadPolicy, Slot } from "./read-policy.ts";
 const DEPTH_MAX = 96;
 
 /** The policies and templates of one source. Throws what the engine throws for text nested far too deep. */
-export function readPolicyText(cedar: CedarModule, { id, text }: PolicyText): Reading {
+export function* readPolicyText(cedar: CedarModule, { id, text }: PolicyText): Steps<Reading> {
   const parts = cedar.policySetTextToParts(text);
   if (parts.type === "failure") {
     return { policies: [], problems: parts.errors.map(({ message }) => ({ policy: id, message })) };
@@ -21,13 +23,18 @@ export function readPolicyText(cedar: CedarModule, { id, text }: PolicyText): Re
   const policies: ReadPolicy[] = [];
   const problems: PolicyProblem[] = [];
   const read = (part: string, kind: "static" | "template"): void => {
-    const answer = kind === "static" ? cedar.policyToJson(part) : cedar.templateToJson(part);
-    const found = readPart(answer, { source: id, siblings, part, kind });
+    const found = isTooLong(part) ? tooLong() : readPart(cedar, { source: id, siblings, part, kind });
     if (typeof found === "string") problems.push({ policy: id, message: found });
     else policies.push(found);
   };
-  for (const part of parts.policies) read(part, "static");
-  for (const part of parts.policy_templates) read(part, "template");
+  for (const part of parts.policies) {
+    read(part, "static");
+    yield;
+  }
+  for (const part of parts.policy_templates) {
+    read(part, "template");
+    yield;
+  }
   return { policies, problems };
 }
 
@@ -39,8 +46,19 @@ interface Part {
   readonly kind: "static" | "template";
 }
 
+/** Of itself, not of the comments before it; nothing reads or checks one by halves. */
+function isTooLong(part: string): boolean {
+  return Buffer.byteLength(part) > LIMITS.policyTextBytes;
+}
+
+function tooLong(): string {
+  return `a policy is over ${LIMITS.policyTextBytes} bytes; write several`;
+}
+
 /** Answers what is wrong with it, if something is. */
-function readPart(answer: PolicyToJsonAnswer, { source, siblings, part, kind }: Part): ReadPolicy | string {
+function readPart(cedar: CedarModule, { source, siblings, part, kind }: Part): ReadPolicy | string {
+  const answer: PolicyToJsonAnswer =
+    kind === "static" ? cedar.policyToJson(part) : cedar.templateToJson(part);
   if (answer.type === "failure") return answer.errors[0]?.message ?? "does not parse";
   const { json } = answer;
   if (depthOf(json.conditions) > DEPTH_MAX) return "a condition is nested too deep";

@@ -17,6 +17,7 @@ import {
   type Recorded,
 } from "../services/index.ts";
 import { type Change, DEVICES_LOCK, type Mutation, type Shelf } from "../vault/index.ts";
+import { Turns } from "./turns.ts";
 
 export interface PolicyDeskParts {
   readonly shelf: Shelf;
@@ -38,6 +39,18 @@ const POLICY_LOCK = "policy";
 
 export function policyDesk(parts: PolicyDeskParts): PolicyDesk {
   const { store, shelf, authorizer, recorder, schema } = parts;
+  const turns = new Turns();
+  /** What is wrong with it is said in the transaction: a request that is repeated has its answer already. */
+  const prepare = async (wish: PolicyWish, author: PolicyAuthor): Promise<() => Authorizer> => {
+    try {
+      const candidate = await authorizer.candidate(planOf(store, wish, author).sources);
+      return () => candidate;
+    } catch (failure) {
+      return () => {
+        throw failure;
+      };
+    }
+  };
   return {
     set: (number) => store.set(number),
     source: (id) => store.source(id),
@@ -45,37 +58,46 @@ export function policyDesk(parts: PolicyDeskParts): PolicyDesk {
     history: (limit) => store.history(limit),
     explain: (request) => authorizer.explain(request),
 
-    async change(wish, author, mutation: Mutation<PolicyChange>) {
-      let candidate: Authorizer | undefined;
-      const result = await shelf.transact(
-        [POLICY_LOCK, DEVICES_LOCK],
-        mutation,
-        () => {
-          const plan = planOf(store, wish, author);
-          candidate = authorizer.candidate(plan.sources);
-          if (!wish.mayLockOut && !parts.isManageable(candidate)) throw lockout();
-          return plan;
-        },
-        () => [parts.epochChange()],
-      );
-      if (candidate !== undefined) authorizer.replace(candidate);
-      await parts.changed();
-      return result;
-    },
+    change: (wish, author, mutation: Mutation<PolicyChange>) =>
+      turns.next(async () => {
+        const prepared = await prepare(wish, author);
+        let applied: Authorizer | undefined;
+        const result = await shelf.transact(
+          [POLICY_LOCK, DEVICES_LOCK],
+          mutation,
+          () => {
+            const plan = planOf(store, wish, author);
+            applied = prepared();
+            if (!wish.mayLockOut && !parts.isManageable(applied)) throw lockout();
+            return plan;
+          },
+          () => [parts.epochChange()],
+        );
+        if (applied !== undefined) authorizer.replace(applied);
+        await parts.changed();
+        return result;
+      }),
 
-    async check(signal) {
-      const recorded = recorder.recorded();
-      const { matched } = await shadow({ recorded, current: authorizer, candidate: authorizer, signal });
-      const { sources } = store.set();
-      const findings = checkPolicies({ schema, sources, ...(recorded.length === 0 ? {} : { matched }) });
-      return { findings, ...extentOf(recorder) };
-    },
+    check: (signal) =>
+      turns.now(async () => {
+        const recorded = recorder.recorded();
+        const { matched } = await shadow({ recorded, current: authorizer, candidate: authorizer, signal });
+        const { sources } = store.set();
+        const seen = recorded.length === 0 ? {} : { matched };
+        return { findings: await checkPolicies({ schema, sources, ...seen }), ...extentOf(recorder) };
+      }),
 
-    async shadow(wish, author, signal) {
-      const candidate = authorizer.candidate(planOf(store, wish, author).sources);
-      const report = await shadow({ recorded: recorder.recorded(), current: authorizer, candidate, signal });
-      return { ...report, ...extentOf(recorder) };
-    },
+    shadow: (wish, author, signal) =>
+      turns.now(async () => {
+        const candidate = await authorizer.candidate(planOf(store, wish, author).sources);
+        const report = await shadow({
+          recorded: recorder.recorded(),
+          current: authorizer,
+          candidate,
+          signal,
+        });
+        return { ...report, ...extentOf(recorder) };
+      }),
   };
 }
 

@@ -61,7 +61,7 @@ describe("an authorizer", () => {
       reason: "allowed by all",
     });
     authorizer.replace(
-      authorizer.candidate(sourcesOf({ all: PERMIT_ALL, no: "forbid (principal, action, resource);" })),
+      await authorizer.candidate(sourcesOf({ all: PERMIT_ALL, no: "forbid (principal, action, resource);" })),
     );
     expect(authorizer.decide(request())).toMatchObject({
       kind: "deny",
@@ -165,7 +165,7 @@ describe("an authorizer", () => {
     const user = { id: "ada", roles: ["member"] };
     expect(authorizer.decide(request({ principal: { ...principal, user } })).kind).toBe("allow");
     authorizer.replace(
-      authorizer.candidate(sourcesOf({ ada: 'permit (principal in User::"ada", action, resource);' })),
+      await authorizer.candidate(sourcesOf({ ada: 'permit (principal in User::"ada", action, resource);' })),
     );
     expect(authorizer.decide(request({ principal: { ...principal, user } })).kind).toBe("allow");
     expect(authorizer.decide(request({ principal })).kind).toBe("deny");
@@ -367,13 +367,13 @@ describe("a set of policies", () => {
     ["with thousands of parentheses", nested(20_000), /nested too deep/],
     ["with a few hundred parentheses", nested(400), /nested too deep/],
     ["with a chain of hundreds of operators", chained(150), /nested too deep/],
-    ["with a chain of thousands of operators", chained(5_000), /nested too deep/],
+    ["with a chain of thousands of operators", chained(5_000), /over 16384 bytes/],
     ["over its size bound", large, /at most 262144/],
   ])("%s is refused, and the old one stays", async (_, text, message) => {
     const authorizer = await authorizerOf({ old: PERMIT_ALL });
-    const load = (): void => authorizer.replace(authorizer.candidate([{ id: "p", text }]));
-    expect(load).toThrow(message);
-    expect(load).toThrow(expect.objectContaining({ code: "authz.invalid-policy" }));
+    const load = () => authorizer.candidate([{ id: "p", text }]);
+    await expect(load()).rejects.toThrow(message);
+    await expect(load()).rejects.toMatchObject({ code: "authz.invalid-policy" });
     expect(authorizer.decide(request())).toMatchObject({ kind: "allow", policies: ["old"] });
     await expect(authorizerOf({ p: text })).rejects.toMatchObject({ code: "authz.invalid-policy" });
   });

@@ -33,7 +33,9 @@ describe("an explanation", () => {
 
   beforeAll(async () => {
     authorizer = await defaultAuthorizer();
-    authorizer.replace(authorizer.candidate([...(await loadDefaultPolicies()), { id: "ops", text: OPS }]));
+    authorizer.replace(
+      await authorizer.candidate([...(await loadDefaultPolicies()), { id: "ops", text: OPS }]),
+    );
   });
 
   const running = (context: Partial<CallContext> = {}, resource: Resource = DEPLOY) =>

@@ -2,16 +2,16 @@ import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type Authorizer, type Explanation, loadDefaultSchema } from "../../src/authz/index.ts";
 import { isGatehouseError } from "../../src/core/index.ts";
-import { times } from "../support/effort.ts";
+import { runs, times } from "../support/effort.ts";
 import { asked, policy } from "./arbitrary.ts";
 import { type BareAnswer, bareCedar } from "./bare-cedar.ts";
 import { authorizerOf, sourcesOf } from "./fixture.ts";
 
-const SETS = times({ short: 15, long: 400 });
+const SETS = { short: 15, long: 400 };
 
 describe("an authorizer under any policies, asked anything", {
   timeout: times({ short: 60_000, long: 900_000 }),
-}, () => {
+}, async () => {
   let schema: string;
   let authorizer: Authorizer;
 
@@ -21,17 +21,18 @@ describe("an authorizer under any policies, asked anything", {
   });
 
   /** Puts those of the texts in force that the schema lets through, which nearly all are. */
-  function load(texts: readonly string[]): Readonly<Record<string, string>> {
+  async function load(texts: readonly string[]): Promise<Readonly<Record<string, string>>> {
     const all = Object.fromEntries(texts.map((text, index) => [`p${index}`, text]));
-    if (isLoaded(all)) return all;
-    const sound = Object.fromEntries(Object.entries(all).filter(([id, text]) => isLoaded({ [id]: text })));
-    authorizer.replace(authorizer.candidate(sourcesOf(sound)));
+    if (await isLoaded(all)) return all;
+    const sound: Record<string, string> = {};
+    for (const [id, text] of Object.entries(all)) if (await isLoaded({ [id]: text })) sound[id] = text;
+    authorizer.replace(await authorizer.candidate(sourcesOf(sound)));
     return sound;
   }
 
-  function isLoaded(policies: Readonly<Record<string, string>>): boolean {
+  async function isLoaded(policies: Readonly<Record<string, string>>): Promise<boolean> {
     try {
-      authorizer.replace(authorizer.candidate(sourcesOf(policies)));
+      authorizer.replace(await authorizer.candidate(sourcesOf(policies)));
       return true;
     } catch (error) {
       if (!isGatehouseError(error, "authz.invalid-policy")) throw error;
@@ -39,15 +40,15 @@ describe("an authorizer under any policies, asked anything", {
     }
   }
 
-  it("never allows what Cedar denies, and never where a policy could not be evaluated", () => {
+  it("never allows what Cedar denies, and never where a policy could not be evaluated", async () => {
     const seen = { allowed: 0, denied: 0, errors: 0, overruled: 0 };
     const sets = fc.tuple(
       fc.array(policy, { minLength: 1, maxLength: 5 }),
       fc.array(asked, { minLength: 8, maxLength: 20 }),
     );
-    fc.assert(
-      fc.property(sets, ([texts, requests]) => {
-        const ask = bareCedar(schema, load(texts));
+    await fc.assert(
+      fc.asyncProperty(sets, async ([texts, requests]) => {
+        const ask = bareCedar(schema, await load(texts));
         for (const one of requests) {
           const bare = ask(one);
           const decision = authorizer.decide(one);
@@ -60,17 +61,17 @@ describe("an authorizer under any policies, asked anything", {
           seen.overruled += Number(bare.isAllowed && bare.hasErrors);
         }
       }),
-      { numRuns: SETS },
+      runs(SETS),
     );
     expect(Math.min(...Object.values(seen))).toBeGreaterThan(0);
   });
 
-  it("names clauses that hold where a policy applied, and one that does not hold where a permit did not apply", () => {
+  it("names clauses that hold where a policy applied, and one that does not hold where a permit did not apply", async () => {
     const seen = { held: 0, failed: 0 };
     const sets = fc.tuple(policy, fc.array(asked, { minLength: 8, maxLength: 20 }));
-    fc.assert(
-      fc.property(sets, ([text, requests]) => {
-        load([text]);
+    await fc.assert(
+      fc.asyncProperty(sets, async ([text, requests]) => {
+        await load([text]);
         for (const one of requests) {
           const explanation = authorizer.explain(one);
           const { held, failed } = clausesIn(explanation);
@@ -91,7 +92,7 @@ describe("an authorizer under any policies, asked anything", {
           seen.failed += failed.length;
         }
       }),
-      { numRuns: SETS * 2 },
+      runs({ short: 2 * SETS.short, long: 2 * SETS.long }),
     );
     expect(Math.min(...Object.values(seen))).toBeGreaterThan(0);
   });

@@ -7,7 +7,7 @@ import {
   loadDefaultSchema,
 } from "../../src/authz/index.ts";
 import { LIMITS } from "../../src/core/index.ts";
-import { times } from "../support/effort.ts";
+import { runs, times } from "../support/effort.ts";
 import { asked, policySet } from "./arbitrary.ts";
 import { bareCedar } from "./bare-cedar.ts";
 import { authorizerOf, idOf, NOON_MS, request, sourcesOf } from "./fixture.ts";
@@ -29,13 +29,13 @@ describe("the memo of decisions", { timeout: times({ short: 60_000, long: 900_00
     authorizer = await authorizerOf({});
   });
 
-  it("agrees with bare Cedar while policies, roles and requests change, and never allows what it denies", () => {
+  it("agrees with bare Cedar while policies, roles and requests change, and never allows what it denies", async () => {
     const seen = { memoised: 0, allowed: 0, errors: 0, asked: 0, approved: 0 };
     const round = fc.tuple(policySet, fc.array(asked, { minLength: 1, maxLength: 25 }));
-    fc.assert(
-      fc.property(fc.array(round, { minLength: 1, maxLength: 3 }), (rounds) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(round, { minLength: 1, maxLength: 3 }), async (rounds) => {
         for (const [policies, requests] of rounds) {
-          authorizer.replace(authorizer.candidate(sourcesOf(policies)));
+          authorizer.replace(await authorizer.candidate(sourcesOf(policies)));
           const ask = bareCedar(schema, policies);
           for (const one of [...requests, ...requests]) {
             const decision = authorizer.decide(one);
@@ -50,7 +50,7 @@ describe("the memo of decisions", { timeout: times({ short: 60_000, long: 900_00
           }
         }
       }),
-      { numRuns: times({ short: 15, long: 100 }) },
+      runs({ short: 15, long: 100 }),
     );
     expect(seen.memoised).toBeGreaterThan(seen.asked / 3);
     expect(seen.allowed).toBeGreaterThan(0);
@@ -155,7 +155,7 @@ describe("the memo of decisions", { timeout: times({ short: 60_000, long: 900_00
   it("is dropped with the policies it was made under", async () => {
     const one = await authorizerOf({ p: "permit (principal, action, resource);" });
     one.decide(request());
-    one.replace(one.candidate(sourcesOf({ p: "forbid (principal, action, resource);" })));
+    one.replace(await one.candidate(sourcesOf({ p: "forbid (principal, action, resource);" })));
     expect(one.decide(request())).toMatchObject({ kind: "deny", isMemoised: false });
   });
 

@@ -42,6 +42,7 @@ describe("a policy table", () => {
     expect(parsePolicyTable(JSON.parse(JSON.stringify(full))).rows).toEqual([
       {
         index: 0,
+        who: "phone",
         request: {
           principal: {
             deviceId: idOf("phone"),

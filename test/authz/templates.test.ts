@@ -27,7 +27,7 @@ describe("a template", () => {
   it("decides nothing until a link fills it in, and then under the link's id", async () => {
     const authorizer = await opened();
     expect(authorizer.decide(request())).toMatchObject({ kind: "deny", policies: [] });
-    authorizer.replace(authorizer.candidate([reading, { id: "ops", text: TEMPLATES }]));
+    authorizer.replace(await authorizer.candidate([reading, { id: "ops", text: TEMPLATES }]));
     expect(authorizer.decide(request())).toMatchObject({
       kind: "allow",
       policies: ["members-read"],
@@ -142,19 +142,15 @@ describe("a link", () => {
   it("to a template that does not fit the schema does not load, and the old set stays", async () => {
     const authorizer = await opened(reading);
     const text = '@id("read") permit (principal in ?principal, action, resource) when { context.foo };';
-    expect(() => authorizer.replace(authorizer.candidate([{ id: "ops", text }]))).toThrow(
-      /^ops\/read: attribute `foo`/,
-    );
+    await expect(authorizer.candidate([{ id: "ops", text }])).rejects.toThrow(/^ops\/read: attribute `foo`/);
     const deep = `@id("t") permit (principal in ?principal, action, resource) when { ${"true || ".repeat(150)}true };`;
-    expect(() => authorizer.replace(authorizer.candidate([{ id: "ops", text: deep }]))).toThrow(
-      /nested too deep/,
-    );
+    await expect(authorizer.candidate([{ id: "ops", text: deep }])).rejects.toThrow(/nested too deep/);
     expect(authorizer.decide(request()).kind).toBe("allow");
   });
 
   it("cannot make one long template into many megabytes", async () => {
-    const text = `@id("t") permit (principal in ?principal, action, resource) when { "${"x".repeat(60_000)}" == "" };`;
-    const links = Array.from({ length: 100 }, (_, index) => ({
+    const text = `@id("t") permit (principal in ?principal, action, resource) when { "${"x".repeat(15_000)}" == "" };`;
+    const links = Array.from({ length: 300 }, (_, index) => ({
       id: `l${index}`,
       template: "s/t",
       principal: MEMBERS,

@@ -10,3 +10,11 @@ declare module "vitest" {
 export function times({ short, long }: { readonly short: number; readonly long: number }): number {
   return inject("effort") === "long" ? long : short;
 }
+
+/** Of a property whose runs must have met certain cases: a few runs meet them by a seed of their own, many by themselves. */
+export function runs({ short, long }: { readonly short: number; readonly long: number }): {
+  readonly numRuns: number;
+  readonly seed?: number;
+} {
+  return inject("effort") === "long" ? { numRuns: long } : { numRuns: short, seed: 7 };
+}
