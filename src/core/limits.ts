@@ -162,6 +162,8 @@ export const LIMITS = {
   decisionMemoEntries: 10_000,
   policyBytes: 262_144,
   policySourceBytes: 65_536,
+  /** One policy: checking it cannot be interrupted, and takes up to a second for so much. */
+  policyTextBytes: 16_384,
   /** Sets that can be gone back to. */
   policySetsKept: 100,
 
@@ -209,8 +211,8 @@ export const LIMITS = {
   toolArgumentLengthMax: 4_096,
   /** All arguments of a call: with them an approval still fits its record. */
   toolArgumentsBytes: 65_536,
-  /** A pattern that takes longer for one argument (some take years) would hold up everybody. */
-  toolMatchMs: 250,
+  /** Steps of the machine that a pattern becomes; a step a character is what a match takes at worst: 0.1 s in all. */
+  toolPatternSteps: 512,
   toolEnvironment: 64,
   toolEnvironmentValueLength: 32_768,
   toolSecrets: 16,

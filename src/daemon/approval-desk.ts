@@ -1,7 +1,7 @@
 import type { AuditLog } from "../audit/index.ts";
 import { type Clock, isGatehouseError, type Logger, type Random } from "../core/index.ts";
 import type { ApprovalDesk } from "../services/index.ts";
-import { ApprovalBook } from "../tools/index.ts";
+import { type Approval, ApprovalBook } from "../tools/index.ts";
 import type { Shelf } from "../vault/index.ts";
 
 export interface ApprovalDeskParts {
@@ -93,21 +93,31 @@ export class Approvals implements ApprovalDesk, Disposable {
 
   /** Whoever looks sees them expired already; here it is written down. */
   async #expire(): Promise<void> {
-    const { shelf, audit, logger } = this.#parts;
+    const { logger } = this.#parts;
     for (const listener of this.#listeners) listener();
     try {
-      for (const { id, tool, expiresAt } of this.#book.open) {
-        if (expiresAt > this.#now) break;
-        const event = audit.encodeEvent({
-          ...{ action: "approval:decide", resource: `tool:${tool}`, outcome: "failed" },
-          ...{ code: "approval.expired", detail: { approval: id } },
-        });
-        await shelf.transact(LOCK, { audit: event }, () => this.#book.planExpire(id, this.#now));
+      for (const approval of this.#book.open) {
+        if (approval.expiresAt > this.#now) break;
+        await this.#writeExpired(approval);
       }
       this.#schedule();
     } catch (failure) {
       logger.warn("approval-not-expired", { code: isGatehouseError(failure) ? failure.code : "unknown" });
       this.#schedule(RETRY_MS);
+    }
+  }
+
+  /** An answer may have been on its way to the disk when the time came: then there is nothing to write. */
+  async #writeExpired({ id, tool }: Approval): Promise<void> {
+    const { shelf, audit } = this.#parts;
+    const event = audit.encodeEvent({
+      ...{ action: "approval:decide", resource: `tool:${tool}`, outcome: "failed" },
+      ...{ code: "approval.expired", detail: { approval: id } },
+    });
+    try {
+      await shelf.transact(LOCK, { audit: event }, () => this.#book.planExpire(id, this.#now));
+    } catch (failure) {
+      if (!isGatehouseError(failure, "approval.decided")) throw failure;
     }
   }
 }

@@ -213,9 +213,11 @@ export class GrantedCall implements Granted {
     return decision.kind === "allow" ? decision : this.denial(decision);
   }
 
+  /** By what its caller is now: a stream outlives roles. Of one that is revoked, whoever streams hears by `failureNow`. */
   #ask(subject: Subject): Decision {
     const { context, facts, options } = this.#parts;
-    return options.authorizer.decide(requestOf(options, context, facts, subject));
+    const now = context.peer.facts() ?? { ...facts, roles: [], user: undefined };
+    return options.authorizer.decide(requestOf(options, context, now, subject));
   }
 
   #in(circumstances: Circumstances | undefined): Subject {

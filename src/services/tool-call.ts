@@ -14,6 +14,7 @@ import {
   type ApprovalUse,
   type BoundCall,
   bindCall,
+  noSuchApproval,
   type ToolEvent,
   useApproval,
 } from "../tools/index.ts";
@@ -134,7 +135,7 @@ export class ToolCall {
   #ownApproval(text: string): Approval {
     const found = this.#parts.approvals.find(text);
     if (found.requestedBy === this.#parts.context.peer.deviceId) return found;
-    throw new GatehouseError("approval.not-found", "no such approval");
+    throw noSuchApproval();
   }
 
   /** Whether there is a device whose yes would let the call go on. */
@@ -271,14 +272,17 @@ export class ToolCall {
   }
 
   /** The yes is used up, the start written down and the request remembered in one step, or the tool does not start. */
-  async #begin({ approval, circumstances }: Clearance): Promise<void> {
+  async #begin({ approval }: Clearance): Promise<void> {
     const { approvals, granted } = this.#parts;
     const replay = this.#replay();
     try {
       await approvals.begin(approval === undefined ? undefined : { id: approval.id, ...this.#use() }, {
         audit: () => {
+          // Whoever approved it may have lost the right while the call took its secrets.
+          if (approval !== undefined) this.#clearance = this.#clearedBy(approval);
           const failure = this.failureNow();
           if (failure !== undefined) throw failure;
+          const circumstances = this.#clearance?.circumstances;
           return granted.event(this.#detail({ approval }), { circumstances, outcome: "allowed" });
         },
         ...(replay === undefined ? {} : { replay: { ...replay, reply: () => new Uint8Array() } }),
@@ -287,7 +291,8 @@ export class ToolCall {
       throw outcome instanceof AlreadyAnswered ? outcomeUnknown() : outcome;
     }
     this.#isRecorded = true;
-    granted.note(circumstances);
+    // Without one it was noted when the call came.
+    if (approval !== undefined) granted.note(this.#clearance?.circumstances);
   }
 
   async #recordEnd(ending: ToolEvent | undefined): Promise<void> {

@@ -73,9 +73,12 @@ export function usersService(router: Router<Peer>, { guard, users, clock }: User
     const name = parseUserName(request.name);
     const roles = parseRoles(request.roles);
     const granted = guard.granted(context);
-    refuseUnlessMayGive(granted, roles);
     return await mutate(METHODS.Users.Add, {
-      ...{ context, request, granted, reply: record, detail: { user: name, roles: roles.join(" ") } },
+      ...{ context, request, granted, reply: record },
+      event: () => {
+        refuseUnlessMayGive(granted, roles);
+        return granted.event({ user: name, roles: roles.join(" ") });
+      },
       change: (mutation) => users.add({ name, roles, addedAt: clock.now() }, mutation),
     });
   });

@@ -74,9 +74,7 @@ export class ApprovalBook {
         : [...this.#approvals.keys()].filter((key) => key.startsWith(id));
     const found = fits.length === 1 ? this.get(fits[0] ?? "", at) : undefined;
     if (found !== undefined) return found;
-    throw new GatehouseError("approval.not-found", "no such approval", {
-      hint: "see which there are: gatehouse approval ls",
-    });
+    throw noSuchApproval();
   }
 
   /** What was asked already for exactly that call, and can still be used. */
@@ -115,9 +113,11 @@ export class ApprovalBook {
     return this.#plan(withdrawApproval(this.find(id, at), by), at);
   }
 
-  /** Once its time is over. */
+  /** Once its time is over. @throws GatehouseError `approval.decided` when it has become something else meanwhile */
   planExpire(id: string, at: number): ApprovalPlan {
-    return this.#plan(this.find(id, at), at);
+    const approval = this.find(id, at);
+    if (approval.state === "expired") return this.#plan(approval, at);
+    throw new GatehouseError("approval.decided", `the approval is ${approval.state}, not expired`);
   }
 
   /** What is over for long, or too many, goes. */
@@ -138,6 +138,13 @@ export class ApprovalBook {
     this.#latestAt = Math.max(this.#latestAt, at);
     return this.#latestAt;
   }
+}
+
+/** In the same words for what there is not and for what somebody may not know of. */
+export function noSuchApproval(): GatehouseError<"approval.not-found"> {
+  return new GatehouseError("approval.not-found", "no such approval", {
+    hint: "see which there are: gatehouse approval ls",
+  });
 }
 
 function toChange(approval: Approval): { readonly key: string; readonly body: Uint8Array } {

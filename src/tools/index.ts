@@ -3,6 +3,7 @@ export {
   type ApprovalPlan,
   type ApprovalQuestion,
   type ApprovalRecords,
+  noSuchApproval,
 } from "./approval-book.ts";
 export { decodeApproval, encodeApproval } from "./approval-format.ts";
 export { isApprovalId } from "./approval-id.ts";

@@ -2,6 +2,7 @@ import { LIMITS } from "../core/index.ts";
 import { checkValue } from "./argument-value.ts";
 import type { ConfigTable } from "./config-table.ts";
 import type { ToolParameter } from "./definition.ts";
+import { patternFault } from "./whole-match.ts";
 
 const COMMON_KEYS = ["type", "description", "default", "allow_dash"] as const;
 const TYPE_KEYS = {
@@ -71,15 +72,20 @@ function parseType(table: ConfigTable, type: ToolParameter["type"]): OfType<Tool
   }
 }
 
-/** Compiled on its own first: `a)|(b` is a pattern only inside of the group that makes it match the whole value. */
 function parsePattern(table: ConfigTable): string | undefined {
   const pattern = table.text("pattern", { lengthMax: LIMITS.toolPatternLength });
   if (pattern === undefined) return undefined;
-  try {
-    new RegExp(pattern, "u");
-    return pattern;
-  } catch {
-    throw table.fault("pattern", "not a regular expression", "it is JavaScript's, with the u flag");
+  switch (patternFault(pattern)) {
+    case undefined:
+      return pattern;
+    case "syntax":
+      throw table.fault(
+        "pattern",
+        "not a regular expression",
+        "it is RE2's language: nothing that looks around or back",
+      );
+    case "size":
+      throw table.fault("pattern", "too complicated", "repeat less, such as {0,20} within {0,20}");
   }
 }
 

@@ -82,6 +82,11 @@ interface Place {
   readonly restarts: number;
 }
 
+export interface Restart {
+  readonly tools?: unknown;
+  readonly pauseMs?: number;
+}
+
 interface Parts {
   readonly clock: ManualClock;
   readonly random: SeededRandom;
@@ -124,9 +129,10 @@ export class World implements AsyncDisposable {
   }
 
   /** Ends this one; the next has what was on disk, and nothing else of it. */
-  async restart(tools: unknown = this.#place.tools): Promise<World> {
+  async restart({ tools = this.#place.tools, pauseMs = 0 }: Restart = {}): Promise<World> {
     this.#isRestarting = true;
     await this[Symbol.asyncDispose]();
+    this.#place.clock.advance(pauseMs);
     return await World.#openAt({ ...this.#place, tools, restarts: this.#place.restarts + 1 });
   }
 

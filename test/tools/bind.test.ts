@@ -109,7 +109,7 @@ describe("bindCall", () => {
     ...["a\nb", "a\rb", "a\0b", "a\tb", "\u001b[2J", "\u007f", "\u0085", "a\u2028b", "\ud800", "x\udc00y"],
     ...["\u202etxt.exe", "\u2066x"],
   ])("refuses %j in one line", (value) => {
-    expect(fault(one({ pattern: "[^]*" }), { p: value })).toContain(
+    expect(fault(one({ pattern: "(?s:.*)" }), { p: value })).toContain(
       "tool.bad-argument: argument p does not fit: expected one line without control characters",
     );
   });
@@ -156,9 +156,9 @@ describe("bindCall", () => {
     expect(fault(one({}), { p: "" })).toContain("expected a value that is not empty");
   });
 
-  it("gives up on a pattern that would take years", () => {
+  it("is done with a pattern that takes others years", () => {
     const tool = one({ pattern: "(a+)+b", max_length: 4_096 });
-    expect(fault(tool, { p: "a".repeat(4_000) })).toContain("can be matched against (a+)+b in time");
+    expect(fault(tool, { p: "a".repeat(4_000) })).toContain("expected a value that matches (a+)+b");
     expect(bindCall(tool, { p: "aab" }).argv[1]).toBe("aab");
   });
 

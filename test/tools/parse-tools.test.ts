@@ -145,6 +145,8 @@ describe("parseTools", () => {
   it.each<[Readonly<Record<string, unknown>>, string]>([
     [{ pattern: "[" }, "pattern: not a regular expression"],
     [{ pattern: "a)|(b" }, "pattern: not a regular expression"],
+    [{ pattern: "(?=a)a" }, "pattern: not a regular expression"],
+    [{ pattern: "(a{0,100}){0,10}" }, "pattern: too complicated"],
     [{ pattern: "[a-z]+", default: "A" }, "default: not a value of this parameter"],
     [{ default: ["a"] }, "default: not a value of this parameter"],
     [{ max_length: 4_097 }, "max_length: not a whole number in range"],
