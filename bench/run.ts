@@ -2,6 +2,8 @@
 import { parseArgs } from "node:util";
 import { LinkUnavailable } from "./link/emulated-link.ts";
 import { STORE_NAMES } from "./peers/secret-store.ts";
+import { AUTHZ_CONTENDERS, AUTHZ_PLAN, QUICK_AUTHZ_PLAN, runAuthz } from "./suites/authz.ts";
+import { renderAuthz } from "./suites/authz-report.ts";
 import { renderCallsReport, runCalls } from "./suites/calls.ts";
 import { FULL_PLAN, QUICK_PLAN, runLossy } from "./suites/lossy.ts";
 import { WIRES } from "./suites/lossy-figures.ts";
@@ -44,6 +46,11 @@ const SUITES: Readonly<Record<string, () => Promise<Outcome>>> = {
     const plan = values.quick ? QUICK_VAULT_PLAN : VAULT_PLAN;
     const report = await runVault(chosen(STORE_NAMES), plan, progress);
     return { report, text: renderVault(report) };
+  },
+  authz: async () => {
+    const plan = values.quick ? QUICK_AUTHZ_PLAN : AUTHZ_PLAN;
+    const report = await runAuthz(chosen(AUTHZ_CONTENDERS), plan, progress);
+    return { report, text: renderAuthz(report) };
   },
 };
 
