@@ -28,7 +28,8 @@ const WRITERS = [
   ["d", "destroys"],
 ] as const;
 const LIFE_MS = { min: 40, max: 700 };
-const READY_MS = 20_000;
+/** Machines are busy at times; how long it took at most is printed. */
+const READY_MS = 120_000;
 const TOLD_EVERY = 25;
 /** Destroyed paths are looked at again, the newest so many in each cycle. */
 const DESTROYED_LOOKS = 20;
