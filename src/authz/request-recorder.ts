@@ -25,12 +25,18 @@ interface Entry {
   turn: number;
 }
 
+interface Share {
+  entries: number;
+  characters: number;
+}
+
 /**
- * Requests that came, each once with its count: distinct by everything but time. Bounded; those not seen for longest go
- * first. They hold names, addresses and arguments: what is encoded is to be kept as secret as the vault.
+ * Requests that came, each once with its count: distinct by everything but time. Bounded; of the device that takes most
+ * of the room, those not seen for longest go first, so that none pushes out what others asked. They hold names, addresses and arguments: what is encoded is to be kept as secret as the vault.
  */
 export class RequestRecorder {
   readonly #entries = new Map<string, Entry>();
+  readonly #shares = new Map<string, Share>();
   #characters = 0;
   #turn = 0;
 
@@ -92,18 +98,36 @@ export class RequestRecorder {
     const text = JSON.stringify(plain);
     if (text.length > REQUEST_CHARACTERS_MAX) return;
     this.#entries.set(key, { request: plain, text, lastMs, count, decision, turn: this.#nextTurn() });
-    this.#characters += text.length;
-    while (this.#entries.size > REQUESTS_MAX || this.#characters > CHARACTERS_MAX) this.#forgetOldest();
+    this.#account(plain, { entries: 1, characters: text.length });
+    while (this.#entries.size > REQUESTS_MAX || this.#characters > CHARACTERS_MAX) this.#forgetOne();
+  }
+
+  #account({ principal: { deviceId } }: AuthorizationRequest, { entries, characters }: Share): void {
+    const share = this.#shares.get(deviceId) ?? { entries: 0, characters: 0 };
+    share.entries += entries;
+    share.characters += characters;
+    this.#characters += characters;
+    if (share.entries === 0) this.#shares.delete(deviceId);
+    else this.#shares.set(deviceId, share);
   }
 
   /** Looks at all of them, some ten microseconds: a request that was never seen has cost ten times that to decide. */
-  #forgetOldest(): void {
-    const [first] = this.#entries;
-    if (first === undefined) return;
-    let [oldest, entry] = first;
-    for (const [key, other] of this.#entries) if (other.turn < entry.turn) [oldest, entry] = [key, other];
-    this.#entries.delete(oldest);
-    this.#characters -= entry.text.length;
+  #forgetOne(): void {
+    const room = ({ entries, characters }: Share): number =>
+      Math.max(entries / REQUESTS_MAX, characters / CHARACTERS_MAX);
+    let [largest, most] = ["", -1];
+    for (const [deviceId, share] of this.#shares) {
+      if (room(share) > most) [largest, most] = [deviceId, room(share)];
+    }
+    let found: readonly [string, Entry] | undefined;
+    for (const [key, entry] of this.#entries) {
+      if (entry.request.principal.deviceId !== largest) continue;
+      if (found === undefined || entry.turn < found[1].turn) found = [key, entry];
+    }
+    if (found === undefined) return;
+    const [key, { request, text }] = found;
+    this.#entries.delete(key);
+    this.#account(request, { entries: -1, characters: -text.length });
   }
 
   #nextTurn(): number {

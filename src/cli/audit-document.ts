@@ -56,5 +56,9 @@ export function auditLine(entry: AuditDocument, style: Style): string {
   ];
   const isBad = outcome === "denied" || outcome === "failed";
   const rest = words.filter((word) => word !== "").map(printable);
-  return [style.dim(localTime(at)), style[isBad ? "yellow" : "green"](outcome.padEnd(7)), ...rest].join("  ");
+  return [
+    style.dim(localTime(at)),
+    style[isBad ? "yellow" : "green"](printable(outcome).padEnd(7)),
+    ...rest,
+  ].join("  ");
 }

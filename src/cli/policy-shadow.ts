@@ -2,6 +2,7 @@ import type { METHODS } from "../client/index.ts";
 import type { Context } from "./context.ts";
 import { asRequest, requestWords } from "./policy-document.ts";
 import { type RemoteOption, withSession } from "./session.ts";
+import { printable } from "./style.ts";
 import { plural, relativeDate } from "./words.ts";
 
 type ShadowRequest = Parameters<(typeof METHODS)["Policy"]["Shadow"]["request"]["encode"]>[0];
@@ -32,7 +33,8 @@ export async function showShadow(
     const lines = changed.map(({ request, count, before, after, wouldBeDecidedBy }) => {
       const arrow =
         after === "allow" ? style.green(`${before} → ${after}`) : style.red(`${before} → ${after}`);
-      const by = wouldBeDecidedBy.length === 0 ? "" : style.dim(`  by ${wouldBeDecidedBy.join(", ")}`);
+      const by =
+        wouldBeDecidedBy.length === 0 ? "" : style.dim(`  by ${printable(wouldBeDecidedBy.join(", "))}`);
       return `${arrow}  ${requestWords(request)}${style.dim(`  ×${count}`)}${by}`;
     });
     const more = changedInAll > changed.length ? [`… and ${changedInAll - changed.length} more`] : [];

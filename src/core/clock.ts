@@ -10,12 +10,20 @@ export interface Clock {
   setTimer(delayMs: number, run: () => void): Disposable;
 }
 
+/** Longer ones fire at once. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: () => unixMs(Date.now()),
   monotonicMs: () => performance.now(),
   setTimer(delayMs, run) {
-    const timer = setTimeout(run, delayMs);
-    timer.unref();
+    let timer: NodeJS.Timeout | undefined;
+    const wait = (leftMs: number): void => {
+      const partMs = Math.min(leftMs, TIMER_MAX_MS);
+      timer = setTimeout(() => (partMs < leftMs ? wait(leftMs - partMs) : run()), partMs);
+      timer.unref();
+    };
+    wait(delayMs);
     return { [Symbol.dispose]: () => clearTimeout(timer) };
   },
 };

@@ -245,6 +245,8 @@ export const LIMITS = {
   /** Questions that wait for an answer. */
   approvalsOpenPerDevice: 16,
   approvalsOpen: 256,
+  /** Each is a document of up to 256 KiB in memory. */
+  approvalWatchesPerDevice: 4,
   /** Those that are over. */
   approvalsKept: 500,
   approvalsKeptMs: 30 * 86_400_000,

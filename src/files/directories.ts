@@ -1,4 +1,5 @@
-import { lstat, mkdir, open, readdir, stat, unlink } from "node:fs/promises";
+import type { Stats } from "node:fs";
+import { lstat, mkdir, open, readdir, realpath, stat, unlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { geteuid } from "node:process";
 import { GatehouseError, isGatehouseError, type UnixMs } from "../core/index.ts";
@@ -7,6 +8,7 @@ import { errnoOf, withFile } from "./failures.ts";
 const PRIVATE_DIR_MODE = 0o700;
 const OTHERS = 0o077;
 const WRITABLE_BY_OTHERS = 0o022;
+const STICKY = 0o1000;
 
 /**
  * Makes `path` and what is missing above it, 0700 each and durable; one that is there already must be private.
@@ -54,14 +56,26 @@ export async function checkPrivate(path: string): Promise<void> {
  * @throws home.bad-permissions with the command that mends it. @throws file.not-found, file.io
  */
 export async function checkTrusted(path: string): Promise<void> {
-  const found = await withFile(path, () => stat(path));
+  const target = await withFile(path, () => realpath(path));
+  // Whoever may write to a folder can put another file in the place of one in it.
+  for (const folder of new Set([dirname(resolve(path)), dirname(target)])) {
+    checkWriters(folder, await withFile(folder, () => stat(folder)));
+  }
+  const found = await withFile(target, () => stat(target));
   if (!found.isFile()) throw new GatehouseError("home.bad-permissions", `${path} is not a regular file`);
-  if (geteuid !== undefined && found.uid !== geteuid() && found.uid !== 0) {
+  checkWriters(path, found);
+}
+
+function checkWriters(path: string, found: Stats): void {
+  const { uid, mode } = found;
+  if (geteuid !== undefined && uid !== geteuid() && uid !== 0) {
     throw new GatehouseError("home.bad-permissions", `${path} belongs to another user`, {
       hint: `chown it to the user that runs gatehouse, or to root`,
     });
   }
-  if ((found.mode & WRITABLE_BY_OTHERS) !== 0) {
+  // In a sticky folder each may replace files of their own only.
+  const isSticky = found.isDirectory() && (mode & STICKY) !== 0;
+  if ((mode & WRITABLE_BY_OTHERS) !== 0 && !isSticky) {
     throw new GatehouseError("home.bad-permissions", `${path} can be changed by other users`, {
       hint: `chmod go-w ${path}`,
     });

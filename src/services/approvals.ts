@@ -1,6 +1,6 @@
 import type { Resource } from "../authz/index.ts";
 import { Bell, type Clock, GatehouseError, type JsonValue, LIMITS, patchBetween } from "../core/index.ts";
-import { METHODS } from "../gen/index.ts";
+import { type gatehouse, METHODS } from "../gen/index.ts";
 import type { CallContext, Router } from "../rpc/index.ts";
 import {
   type Approval,
@@ -11,6 +11,7 @@ import {
   isOpen,
 } from "../tools/index.ts";
 import type { Mutation, Replay } from "../vault/index.ts";
+import { isSamePerson } from "./approvers.ts";
 import type { Granted, Guard } from "./guard.ts";
 import { mutate } from "./mutate.ts";
 import type { Peer } from "./peer.ts";
@@ -41,7 +42,11 @@ export interface ApprovalDesk {
 /** How devices are shown beside what they asked or decided. */
 export interface DeviceNames {
   /** As they are on record now; undefined for one that is not. */
-  get(id: string): { readonly name: string; readonly roles: readonly string[] } | undefined;
+  get(
+    id: string,
+  ):
+    | { readonly name: string; readonly roles: readonly string[]; readonly user: string | undefined }
+    | undefined;
 }
 
 export interface ApprovalServiceParts {
@@ -54,6 +59,9 @@ export interface ApprovalServiceParts {
 }
 
 const LIST_MAX = 500;
+/** Less than a message; those asked for last come first. */
+const LIST_BYTES_MAX = 786_432;
+const RECORD_OVERHEAD_BYTES = 8;
 
 export function approvalService(
   router: Router<Peer>,
@@ -71,11 +79,11 @@ export function approvalService(
   const open = () => approvals.list().filter(isOpen);
   const record = (approval: Approval) => approvalRecord(approval, names);
 
-  router.handle(METHODS.Approvals.List, ({ includeEnded }, context) => ({
-    approvals: visible(context, includeEnded ? approvals.list() : open())
-      .slice(0, LIST_MAX)
-      .map(record),
-  }));
+  router.handle(METHODS.Approvals.List, ({ includeEnded }, context) => {
+    const all = visible(context, includeEnded ? approvals.list() : open());
+    const shown = fitting(all.slice(0, LIST_MAX).map(record));
+    return { approvals: shown, more: all.length - shown.length };
+  });
 
   router.handle(METHODS.Approvals.Show, ({ id }, context) => {
     const [approval, granted] = [approvals.find(id), guard.granted(context)];
@@ -98,6 +106,8 @@ export function approvalService(
     }
     const decision = granted.decide();
     if (decision.kind !== "allow") throw await granted.deny(decision);
+    const asker = { deviceId: approval.requestedBy, user: names.get(approval.requestedBy)?.user };
+    if (request.approve && isSamePerson({ id: by, user: context.peer.facts()?.user }, asker)) throw ownCall();
     if (request.approve && request.argumentsHash !== approval.argumentsHash) throw otherCall();
     return await mutate(METHODS.Approvals.Decide, {
       ...{ context, request, granted, reply: record, detail: { approval: approval.id, verdict } },
@@ -106,7 +116,9 @@ export function approvalService(
     });
   });
 
+  const watches = new Map<string, number>();
   router.handle(METHODS.Approvals.Watch, (_request, context) => {
+    occupyWatch(watches, context);
     const bell = new Bell();
     const document = (): JsonValue =>
       approvalDocument(visible(context, open()), (id) => names.get(id)?.name ?? "");
@@ -147,6 +159,36 @@ async function* updates(
   }
 }
 
+/** Each holds a document of its own. @throws rpc.overloaded */
+function occupyWatch(watches: Map<string, number>, context: CallContext<Peer>): void {
+  const { deviceId } = context.peer;
+  const count = (watches.get(deviceId) ?? 0) + 1;
+  if (count > LIMITS.approvalWatchesPerDevice) {
+    throw new GatehouseError("rpc.overloaded", "this device watches approvals in too many calls", {
+      hint: "end one of them",
+      retryAfterMs: 1_000,
+    });
+  }
+  watches.set(deviceId, count);
+  context.onEnd(() => {
+    const left = (watches.get(deviceId) ?? 1) - 1;
+    if (left === 0) watches.delete(deviceId);
+    else watches.set(deviceId, left);
+  });
+}
+
+type RecordFields = gatehouse.v1.ApprovalRecord.$Properties;
+
+/** As many as one answer holds. */
+function fitting(records: readonly RecordFields[]): RecordFields[] {
+  let sizeBytes = 0;
+  const first = records.findIndex((record) => {
+    sizeBytes += METHODS.Approvals.Show.response.encode(record).finish().length + RECORD_OVERHEAD_BYTES;
+    return sizeBytes > LIST_BYTES_MAX;
+  });
+  return first === -1 ? [...records] : records.slice(0, first);
+}
+
 export function approvalRecord(approval: Approval, names: DeviceNames) {
   const { id, tool, argumentsHash, requestedBy, requestedAt, expiresAt, state } = approval;
   const { decidedBy = "", decidedAt = 0, reason = "", purpose = "" } = approval;
@@ -157,6 +199,16 @@ export function approvalRecord(approval: Approval, names: DeviceNames) {
     ...{ decidedBy, decidedByName: names.get(decidedBy)?.name ?? "", decidedAt },
     ...{ reason: purpose, comment: reason },
   };
+}
+
+function ownCall(): GatehouseError<"approval.self"> {
+  return new GatehouseError(
+    "approval.self",
+    "whoever asked cannot decide, with another device of theirs either",
+    {
+      hint: "somebody else with approval:decide must",
+    },
+  );
 }
 
 function otherCall(): GatehouseError<"approval.mismatch"> {

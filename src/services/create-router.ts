@@ -70,7 +70,7 @@ export function createRouter(parts: ServiceParts): Router<Peer> {
   deviceService(router, { gatehouseId, guard, devices, clock });
   usersService(router, { guard, users: parts.users, clock });
   policyService(router, {
-    ...{ guard, policies, names, clock },
+    ...{ guard, gatehouseId, policies, names, clock },
     questions: new PolicyQuestions({ ...parts, subjects }),
   });
   toolsService(router, { ...parts, guard, names, policySet: () => policies.set().number });
@@ -111,7 +111,7 @@ function namesOf(devices: DeviceDirectory): DeviceNames {
   return {
     get: (id) => {
       const row = devices.get(id);
-      return row === undefined ? undefined : { name: row.name, roles: row.roles };
+      return row === undefined ? undefined : { name: row.name, roles: row.roles, user: row.user };
     },
   };
 }

@@ -140,8 +140,9 @@ export function deviceService(
     return await mutate(METHODS.Device.Assign, {
       ...{ context, request, granted, reply: record },
       event: () => {
-        // Not before: the user may have got roles meanwhile.
-        refuseUnlessMayGive(granted, user === undefined ? [] : devices.rolesOfUser(user));
+        // Not before: users may have got roles meanwhile. Those of the one it belonged to are taken from it.
+        const owners = [user, devices.get(id)?.user].filter((name) => name !== undefined);
+        refuseUnlessMayGive(granted, [...new Set(owners.flatMap((name) => devices.rolesOfUser(name)))]);
         return granted.event({ user: request.user });
       },
       change: (mutation) => devices.assign(id, user, mutation),

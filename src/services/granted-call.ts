@@ -84,6 +84,8 @@ export interface GrantedCallParts {
   readonly subject: Subject;
   /** One device, known or not: its denial must not tell which. */
   readonly isAboutDevice: boolean;
+  /** What a denial says instead of the subject's action, so that it does not tell what exists. */
+  readonly askedFor?: Action | undefined;
   /** False for a call about what does not exist: it is judged by whether its caller may know that. */
   readonly isItself: boolean;
   readonly options: GuardOptions;
@@ -165,7 +167,9 @@ export class GrantedCall implements Granted {
   }
 
   denial(decision = this.#decision): GatehouseError<"authz.denied"> {
-    const reason = this.#parts.isAboutDevice ? "no policy permits this for such a device" : decision.reason;
+    const { isAboutDevice, askedFor } = this.#parts;
+    const plain = askedFor === undefined ? decision.reason : `no policy permits ${askedFor} here`;
+    const reason = isAboutDevice ? "no policy permits this for such a device" : plain;
     return new GatehouseError("authz.denied", reason, {
       hint: "ask the gatehouse's owner for a role or policy that permits it",
     });

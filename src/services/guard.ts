@@ -48,6 +48,14 @@ const UNKNOWN: readonly {
   { codes: ["approval.not-found"], to: "approval:list", isDevice: false },
   { codes: ["user.not-found"], to: "user:list", isDevice: false },
 ];
+/** What denials of calls about unknown things say was asked for, as of known ones. */
+const ASKED_FOR: ReadonlyMap<string, Action> = new Map([
+  ["/gatehouse.v1.Tools/Run", "tool:run"],
+  ["/gatehouse.v1.Approvals/Decide", "approval:decide"],
+  ["/gatehouse.v1.Users/Remove", "user:manage"],
+  ["/gatehouse.v1.Users/Grant", "user:manage"],
+  ["/gatehouse.v1.Users/Ungrant", "user:manage"],
+]);
 /** All that a device whose certificate has run out may ask for. */
 const RENEWAL = "/gatehouse.v1.Device/Renew";
 
@@ -170,7 +178,9 @@ export class Guard {
     const unknown = UNKNOWN.find(({ codes }) => isGatehouseError(failure) && codes.includes(failure.code));
     if (unknown === undefined) throw failure;
     const subject = { action: unknown.to, resource: this.#gatehouse };
-    const call = new GrantedCall({ ...base, subject, isAboutDevice: unknown.isDevice, isItself: false });
+    const askedFor = ASKED_FOR.get(base.context.method.path);
+    const isAboutDevice = unknown.isDevice;
+    const call = new GrantedCall({ ...base, subject, askedFor, isAboutDevice, isItself: false });
     if (call.isAllowed) throw failure;
     return call;
   }

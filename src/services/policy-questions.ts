@@ -50,6 +50,7 @@ export class PolicyQuestions {
   of(wish: Wish, asker: Asker): AuthorizationRequest {
     if (wish.lastDenial) return this.#lastDenial(wish, asker);
     const { action, wire, remoteAddress, time, approvedBy } = wish;
+    this.#refuseHidden(wish, asker);
     const resource = parseResourceName(wish.resource, this.#parts.subjects);
     return {
       principal: this.#principal(wish.device, asker),
@@ -84,6 +85,17 @@ export class PolicyQuestions {
     this.#refuseUnlessMayList(asker);
     const row = this.#parts.devices.find(device);
     return { deviceId: parseDeviceId(row.id), ...this.#parts.devices.facts(row) };
+  }
+
+  /** What there is of devices and tools is told to who may list them, and to nobody by way of a question. */
+  #refuseHidden({ resource }: Wish, asker: Asker): void {
+    if (resource.startsWith("device:")) this.#refuseUnlessMayList(asker);
+    if (!resource.startsWith("tool:")) return;
+    const { gatehouseId } = this.#parts.subjects;
+    if (asker.granted.may("tool:list", { kind: "gatehouse", id: gatehouseId })) return;
+    throw new GatehouseError("authz.denied", "no policy permits asking about tools", {
+      hint: "ask for tool:list on the gatehouse",
+    });
   }
 
   #refuseUnlessMayList({ granted }: Asker): void {

@@ -13,8 +13,10 @@ import type {
   PolicySourceFacts,
   ShadowReport,
 } from "../authz/index.ts";
-import { type Clock, GatehouseError } from "../core/index.ts";
+import { type Clock, GatehouseError, hex, utf8 } from "../core/index.ts";
+import { sha256 } from "../crypto/index.ts";
 import { type gatehouse, METHODS, type MethodDefinition } from "../gen/index.ts";
+import type { DeviceId } from "../identity/index.ts";
 import type { CallContext, Router } from "../rpc/index.ts";
 import type { Mutation } from "../vault/index.ts";
 import type { DeviceNames } from "./approvals.ts";
@@ -65,6 +67,7 @@ export interface Recorded {
 
 export interface PolicyServiceParts {
   readonly guard: Guard;
+  readonly gatehouseId: DeviceId;
   readonly policies: PolicyDesk;
   readonly questions: PolicyQuestions;
   readonly names: DeviceNames;
@@ -77,7 +80,7 @@ const SHADOW_ROWS_MAX = 500;
 
 export function policyService(
   router: Router<Peer>,
-  { guard, policies, questions, names, clock }: PolicyServiceParts,
+  { guard, gatehouseId, policies, questions, names, clock }: PolicyServiceParts,
 ): void {
   const authorOf = ({ peer }: CallContext<Peer>, { ifSet }: PolicyWish): PolicyAuthor => ({
     ...{ at: clock.now(), by: peer.deviceId, ifSet },
@@ -127,6 +130,7 @@ export function policyService(
         detail: ({ set }: PolicyChange) => ({
           ...{ change: wish.kind, set: String(set) },
           ...(wish.kind === "rollback" ? { from: String(wish.set) } : {}),
+          ...(wish.kind === "put" ? { sha256: hex(sha256(utf8(textOf(wish.source)))) } : {}),
           ...(wish.mayLockOut ? { lockout: "forced" } : {}),
         }),
         change: (mutation) => policies.change(wish, authorOf(context, wish), mutation),
@@ -154,9 +158,13 @@ export function policyService(
     const wish = put ? putWish(put) : remove ? removeWish(remove) : rollbackWish(rollback ?? {});
     const report = await policies.shadow(wish, authorOf(context, wish), context.signal);
     const { changed, recorded, recordedSince } = report;
+    const { deviceId } = context.peer;
+    const mayListDevices = guard.granted(context).may("device:list", { kind: "gatehouse", id: gatehouseId });
+    // What others asked for is for who may ask about others.
+    const shown = changed.filter(({ request }) => mayListDevices || request.principal.deviceId === deviceId);
     return {
       ...{ recorded, recordedSince, changedInAll: changed.length },
-      changed: changed.slice(0, SHADOW_ROWS_MAX).map(({ request, count, before, after }) => ({
+      changed: shown.slice(0, SHADOW_ROWS_MAX).map(({ request, count, before, after }) => ({
         ...{ request: requestMessage(request), count },
         ...{ wasAllowed: before.kind === "allow", wouldBeAllowed: after.kind === "allow" },
         ...{ decidedBy: [...before.policies], wouldBeDecidedBy: [...after.policies] },
@@ -172,6 +180,11 @@ type RemoveFields = gatehouse.v1.PolicyRemoveRequest.$Properties;
 type RollbackFields = gatehouse.v1.PolicyRollbackRequest.$Properties;
 type LinkFields = gatehouse.v1.PolicyLink.$Properties;
 type EntityFields = gatehouse.v1.PolicyEntity.$Properties;
+
+/** What was put, as the audit log tells it from anything else: the text, or the link in JSON. */
+function textOf(source: PolicySource): string {
+  return "text" in source ? source.text : JSON.stringify(source);
+}
 
 function putWish({ id, text, link, forceLockout, ifSet }: PutFields): PolicyWish {
   if (!id) throw new GatehouseError("usage.bad-argument", "a policy source needs an id");

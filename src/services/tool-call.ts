@@ -7,7 +7,6 @@
 import type { Approval as ApprovalFact, Decision } from "../authz/index.ts";
 import { Bell, GatehouseError, hex, invariant, isGatehouseError } from "../core/index.ts";
 import { type gatehouse, METHODS } from "../gen/index.ts";
-import { parseDeviceId } from "../identity/index.ts";
 import type { CallContext } from "../rpc/index.ts";
 import {
   type Approval,
@@ -20,7 +19,8 @@ import {
 } from "../tools/index.ts";
 import { AlreadyAnswered, parseSecretPath } from "../vault/index.ts";
 import { approvalRecord } from "./approvals.ts";
-import type { CallerFacts, Granted } from "./guard.ts";
+import { type ApprovalCaller, Approvers } from "./approvers.ts";
+import type { Granted } from "./guard.ts";
 import { requestHashOf } from "./mutate.ts";
 import type { Peer } from "./peer.ts";
 import type { Circumstances, Subject } from "./subject.ts";
@@ -42,11 +42,10 @@ interface Clearance {
 }
 
 const CALL_ID_BYTES = 16;
-/** Devices asked for a yes they might give, in one turn of the event loop: a decision takes some 0.2 ms. */
-const APPROVERS_AT_ONCE = 25;
 
 export class ToolCall {
   readonly #parts: ToolCallParts;
+  readonly #approvers: Approvers;
   readonly #id: string;
   #clearance: Clearance | undefined;
   /** The question that is waited for. */
@@ -56,6 +55,7 @@ export class ToolCall {
 
   constructor(parts: ToolCallParts) {
     this.#parts = parts;
+    this.#approvers = new Approvers(parts);
     this.#id = hex(parts.random.bytes(CALL_ID_BYTES));
   }
 
@@ -138,28 +138,17 @@ export class ToolCall {
     throw noSuchApproval();
   }
 
-  /** Whether there is a device whose yes would let the call go on. */
-  async #canBeApproved(): Promise<boolean> {
-    const { context, activeDevices } = this.#parts;
-    let asked = 0;
-    for (const { id, ...facts } of [...activeDevices()]) {
-      if (id === context.peer.deviceId) continue;
-      asked += 1;
-      if (asked % APPROVERS_AT_ONCE === 0) {
-        await new Promise((resolve) => setImmediate(resolve));
-        context.signal.throwIfAborted();
-      }
-      if (!this.#mayDecide({ id, ...facts })) continue;
-      const approval = { id: this.#id, decidedBy: { deviceId: parseDeviceId(id), ...facts } };
-      if (this.#parts.granted.decide({ approval }).kind === "allow") return true;
-    }
-    return false;
+  #canBeApproved(): Promise<boolean> {
+    const { granted, context } = this.#parts;
+    const isAllowedBy = (decidedBy: ApprovalFact["decidedBy"]): boolean =>
+      granted.decide({ approval: { id: this.#id, decidedBy } }).kind === "allow";
+    return this.#approvers.hasOne({ ...this.#caller, isAllowedBy, signal: context.signal });
   }
 
-  #mayDecide(device: CallerFacts & { readonly id: string }): boolean {
+  get #caller(): ApprovalCaller {
+    const { deviceId, facts } = this.#parts.context.peer;
     const { name, groups } = this.#call.tool;
-    const subject: Subject = { action: "approval:decide", resource: { kind: "tool", name, groups } };
-    return this.#parts.guard.wouldAllow(device, subject);
+    return { deviceId, user: facts()?.user?.id, tool: { name, groups } };
   }
 
   async #ask(): Promise<Approval> {
@@ -195,15 +184,7 @@ export class ToolCall {
   /** @throws approval.* for what is no yes to this call, or not any more */
   #clearedBy(approval: Approval): Clearance {
     useApproval(approval, this.#use());
-    return { approval, circumstances: { approval: this.#factOf(approval) } };
-  }
-
-  /** Whoever gave it must still be one who may. */
-  #factOf({ id, decidedBy }: Approval): ApprovalFact {
-    const approver = [...this.#parts.activeDevices()].find((device) => device.id === decidedBy);
-    if (approver === undefined || !this.#mayDecide(approver)) throw approverGone();
-    const { id: deviceId, ...facts } = approver;
-    return { id, decidedBy: { deviceId: parseDeviceId(deviceId), ...facts } };
+    return { approval, circumstances: { approval: this.#approvers.factOf(approval, this.#caller) } };
   }
 
   async *#run(clearance: Clearance): AsyncGenerator<gatehouse.v1.ToolsRunEvent.$Properties> {
@@ -388,12 +369,6 @@ function over(ending: ToolEvent | undefined): GatehouseError {
 
 function stale(): GatehouseError<"approval.stale"> {
   return new GatehouseError("approval.stale", "policies changed since the approval was asked for", {
-    hint: "ask again",
-  });
-}
-
-function approverGone(): GatehouseError<"approval.stale"> {
-  return new GatehouseError("approval.stale", "whoever approved it may not do so any more", {
     hint: "ask again",
   });
 }

@@ -82,7 +82,19 @@ export function usersService(router: Router<Peer>, { guard, users, clock }: User
       change: (mutation) => users.add({ name, roles, addedAt: clock.now() }, mutation),
     });
   });
-  handle(METHODS.Users.Remove, (name, _request, mutation) => users.remove(name, mutation));
+  router.handle(METHODS.Users.Remove, (request, context) => {
+    const name = parseUserName(request.name);
+    const granted = guard.granted(context);
+    return mutate(METHODS.Users.Remove, {
+      ...{ context, request, granted, reply: record },
+      event: () => {
+        // Their devices lose them.
+        refuseUnlessMayGive(granted, users.list().find((user) => user.name === name)?.roles ?? []);
+        return granted.event({ user: name });
+      },
+      change: (mutation) => users.remove(name, mutation),
+    });
+  });
   handle(
     METHODS.Users.Grant,
     (name, { role }, mutation) => users.grant(name, parseRole(role), mutation),

@@ -11,6 +11,7 @@
  * | environment | names and values in turn, sorted by name |
  * | secrets | names and vault paths in turn, sorted by name |
  * | sandbox | empty, or its kind and network, the paths read, the paths written |
+ * | bounds | time, output, memory, processor time, processes, files, file size, and whether the daemon's user is accepted, in decimal |
  * | arguments | names and values in turn, sorted by name |
  *
  * Whatever decides what the call does is in it, so that a yes to one does not cover another.
@@ -35,8 +36,17 @@ export function hashCall(tool: ToolDefinition, values: Readonly<Record<string, s
   writeList(writer, sandbox === undefined ? [] : [sandbox.kind, sandbox.hasNetwork ? "network" : "alone"]);
   writeList(writer, sandbox?.read ?? []);
   writeList(writer, sandbox?.write ?? []);
+  writeList(writer, boundsOf(tool));
   writeList(writer, pairsOf(values));
   return hex(sha256(writer.finish()));
+}
+
+function boundsOf({ timeoutMs, outputBytesMax, limits, mayRunAsDaemon }: ToolDefinition): readonly string[] {
+  const { memoryBytes, cpuSeconds, processes, openFiles, fileSizeBytes } = limits;
+  return [
+    ...[timeoutMs, outputBytesMax, memoryBytes, cpuSeconds, processes, openFiles, fileSizeBytes],
+    Number(mayRunAsDaemon),
+  ].map((bound) => (bound === undefined ? "" : String(bound)));
 }
 
 function writeList(writer: ByteWriter, texts: readonly string[]): void {

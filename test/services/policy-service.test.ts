@@ -64,8 +64,8 @@ describe("a policy that is put", () => {
     );
     const events = (await world.audited()).filter(({ event }) => event.action === "policy:write");
     expect(events.map(({ event }) => [event.resource, event.outcome, event.detail])).toEqual([
-      ["policy:site", "done", { change: "put", set: "1" }],
-      ["policy:site", "done", { change: "put", set: "2" }],
+      ["policy:site", "done", { change: "put", set: "1", sha256: expect.stringMatching(/^[0-9a-f]{64}$/) }],
+      ["policy:site", "done", { change: "put", set: "2", sha256: expect.stringMatching(/^[0-9a-f]{64}$/) }],
     ]);
   });
 

@@ -100,7 +100,7 @@ describe("a tool that will not go", () => {
     await using place = await Place.make();
     const lines = [
       ...["import os, time", "log = os.open(os.path.dirname(__file__) + '/log', os.O_WRONLY | os.O_CREAT)"],
-      ...["if os.fork(): time.sleep(0.02); os._exit(0)", `for _ in range(${GENERATIONS}):`],
+      ...["if os.fork(): time.sleep(0.3); os._exit(0)", `for _ in range(${GENERATIONS}):`],
       ...["    os.write(log, b'x')", "    os._exit(0) if os.fork() else os.setsid()"],
     ];
     const program = await place.program("program", PYTHON, ...lines);

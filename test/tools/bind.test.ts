@@ -67,6 +67,14 @@ describe("bindCall", () => {
       { sandbox: { kind: "bubblewrap", network: true } },
       { sandbox: { kind: "bubblewrap", read: ["/srv"] } },
       { sandbox: { kind: "bubblewrap", write: ["/srv"] } },
+      { timeout: "5s" },
+      { output_max: "1KiB" },
+      { limits: { memory: "1MiB" } },
+      { limits: { cpu: "1s" } },
+      { limits: { processes: 7 } },
+      { limits: { files: 7 } },
+      { limits: { file_size: "1MiB" } },
+      { allow_same_user: true },
     ];
     const hashes = [
       ...edits.map((edit) => bindCall(toolOf({ ...TABLE, ...edit }), { ref: "main" }).hash),
@@ -75,7 +83,7 @@ describe("bindCall", () => {
     ];
     expect(new Set(hashes).size).toBe(hashes.length);
     expect(hashes.every((hash) => /^[0-9a-f]{64}$/.test(hash))).toBe(true);
-    expect(bindCall(toolOf({ ...TABLE, timeout: "5s" }), { ref: "main" }).hash).toBe(
+    expect(bindCall(toolOf({ ...TABLE, description: "x" }), { ref: "main" }).hash).toBe(
       bindCall(DEPLOY, { ref: "main" }).hash,
     );
   });

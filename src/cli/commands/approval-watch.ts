@@ -47,9 +47,10 @@ function tell(
   now: ReadonlyMap<string, string>,
 ): ReadonlyMap<string, string> {
   for (const [id, line] of now)
-    if (before.get(id) !== line) output.result({}, () => `${output.style.bold(id.slice(0, 8))}  ${line}`);
+    if (before.get(id) !== line)
+      output.result({}, () => `${output.style.bold(printable(id.slice(0, 8)))}  ${line}`);
   for (const id of before.keys())
-    if (!now.has(id)) output.result({}, () => output.style.dim(`${id.slice(0, 8)}  over`));
+    if (!now.has(id)) output.result({}, () => output.style.dim(`${printable(id.slice(0, 8))}  over`));
   return now;
 }
 

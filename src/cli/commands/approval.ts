@@ -2,6 +2,7 @@ import { EXIT } from "../../core/index.ts";
 import type { Commands, Context } from "../context.ts";
 import { canAsk, confirm } from "../input.ts";
 import { type RemoteOption, type Session, withRemoteOption, withSession } from "../session.ts";
+import { printable } from "../style.ts";
 import { table } from "../table.ts";
 import { type ApprovalDocument, asApproval, callWords, describeApproval } from "../tool-document.ts";
 import { ago } from "../words.ts";
@@ -46,7 +47,8 @@ async function list(
     output.note("nothing waits");
     return;
   }
-  output.result({ approvals }, () =>
+  if (answer.more > 0) output.note(`${answer.more} older ones are left out`);
+  output.result({ approvals, more: answer.more }, () =>
     table(
       ["id", "call", "asked by", "asked", "state"],
       approvals.map((approval) => [
@@ -115,7 +117,7 @@ async function decide(
   request: Parameters<Session["methods"]["Approvals"]["Decide"]["request"]["encode"]>[0],
 ): Promise<void> {
   const decided = asApproval(await client.call(methods.Approvals.Decide, request, options));
-  output.done(decided, () => `${decided.state}: ${callWords(decided)}`);
+  output.done(decided, () => `${printable(decided.state)}: ${callWords(decided)}`);
 }
 
 async function fetch({ client, methods, options }: Session, id: string): Promise<ApprovalDocument> {

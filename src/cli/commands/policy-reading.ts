@@ -106,9 +106,14 @@ export async function exportAll(
   const answer = await withSession(context, remote, ({ client, methods, options: call }) =>
     client.call(methods.Policy.Export, { set: number }, call),
   );
+  const sources = answer.sources.map(asSource);
+  // A name from another machine becomes one of a file here.
+  if (!sources.every(({ id }) => /^[a-z0-9][a-z0-9._-]{0,63}$/.test(id))) {
+    throw new GatehouseError("rpc.bad-message", "the gatehouse answered with a source that cannot be");
+  }
   await mkdir(dir, { recursive: true });
   const files: string[] = [];
-  for (const source of answer.sources.map(asSource)) {
+  for (const source of sources) {
     const path = join(dir, `${source.id}.${source.link === undefined ? "cedar" : "link"}`);
     if ((await createOnce(path, utf8(sourceText(source)))) === "exists") {
       throw new GatehouseError("file.exists", `${path} is there already`, {

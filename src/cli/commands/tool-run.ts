@@ -5,6 +5,7 @@ import { EXIT, GatehouseError, LIMITS } from "../../core/index.ts";
 import { parsePairs } from "../arguments.ts";
 import type { Context } from "../context.ts";
 import { type RemoteOption, type Session, withSession } from "../session.ts";
+import { printable } from "../style.ts";
 import { asApproval, callWords } from "../tool-document.ts";
 import { relativeDate } from "../words.ts";
 
@@ -78,7 +79,7 @@ function tellWaiting({ output }: Context, approval: ReturnType<typeof asApproval
   output.note(`waiting for somebody's yes to: ${callWords(approval)}`);
   output.note(
     output.noteStyle.dim(
-      `a device that may gives it with: gatehouse approval approve ${approval.id.slice(0, 8)}; too late ${relativeDate(approval.expiresAt, Date.now())}`,
+      `a device that may gives it with: gatehouse approval approve ${printable(approval.id.slice(0, 8))}; too late ${relativeDate(approval.expiresAt, Date.now())}`,
     ),
   );
 }
