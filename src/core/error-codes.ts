@@ -136,6 +136,8 @@ export const ERROR_CODES = {
   "rpc.cancelled": { status: "cancelled", exit: EXIT.unexpected },
   "rpc.deadline": { status: "deadline-exceeded", exit: EXIT.unreachable, retryable: true },
   "rpc.unknown-method": { status: "unimplemented", exit: EXIT.usage },
+  "rpc.unknown-service": { status: "not-found", exit: EXIT.usage },
+  "rpc.unsupported-encoding": { status: "unimplemented", exit: EXIT.usage },
   "rpc.bad-frame": { status: "invalid-argument", exit: EXIT.usage },
   "rpc.bad-message": { status: "invalid-argument", exit: EXIT.usage },
   "rpc.too-large": { status: "resource-exhausted", exit: EXIT.usage },

@@ -23,3 +23,4 @@ export { type LogFields, type Logger, silentLogger } from "./logger.ts";
 export { type Random, systemRandom } from "./random.ts";
 export { Resources } from "./resources.ts";
 export { SecretBytes } from "./secret-bytes.ts";
+export { sourceOf } from "./source-of.ts";

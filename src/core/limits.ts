@@ -109,6 +109,21 @@ export const LIMITS = {
   /** Bytes received that were neither stream data nor what belongs to packets: some of them the library keeps. */
   connectionOddBytes: 2_097_152,
 
+  /** Headers of one gRPC call, names and values: its method, its authority, and what others put beside. */
+  grpcHeaderBytes: 16_384,
+  grpcHeaderPairs: 64,
+  /** Mebibytes that Node may hold for one HTTP/2 session, past which it refuses calls: twice the windows of all. */
+  grpcSessionMemoryMiB: 128,
+  /** Between pings on a gRPC connection, and how long an answer may take: TCP alone notices a lost peer after hours. */
+  grpcPingMs: 30_000,
+  grpcPingTimeoutMs: 10_000,
+  /** A gRPC connection that has carried no call for so long is ended: its client opens another when it has one. */
+  grpcIdleMs: 300_000,
+  /** From telling a client that its connection ends to ending it; a revoked one is out within a second. */
+  grpcLingerMs: 250,
+  /** What one trailer may say: clients take 8 KiB of them all. */
+  grpcTrailerBytes: 2_048,
+
   pairingTtlMs: 120_000,
   pairingTtlMaxMs: 600_000,
   /** Burnt codes before code pairing pauses, and for how long. */

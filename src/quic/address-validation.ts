@@ -1,5 +1,5 @@
-import type { Clock, Random } from "../core/index.ts";
-import { type SocketAddress, sourceOf } from "./address.ts";
+import { type Clock, type Random, sourceOf } from "../core/index.ts";
+import type { SocketAddress } from "./address.ts";
 import { CONNECTION_ID_BYTES } from "./connection-ids.ts";
 import type { LongHeader } from "./packet.ts";
 import { RetryTokens } from "./retry-tokens.ts";

@@ -145,10 +145,13 @@ export class QuicStream {
     this.#settle();
   }
 
-  /** Notices that the peer reads no more (STOP_SENDING) while nothing is being written to it. For the connection. */
+  /**
+   * Notices that the peer reads no more (STOP_SENDING) while nothing is being written to it, or while what is written waits:
+   * of a stream that it has forgotten meanwhile the library says no more than that it takes nothing now. For the connection.
+   */
   lookForStop(): void {
     const { id } = this;
-    if (id === undefined || this.#isDead || this.#receiving === "open" || this.hasToSend) return;
+    if (id === undefined || this.#isDead || this.#receiving === "open") return;
     try {
       this.#host.native.streamCapacity(id);
     } catch (failure) {

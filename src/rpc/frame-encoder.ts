@@ -21,6 +21,20 @@ export function encodeMessage(message: Uint8Array): Uint8Array {
   return encodeFields(undefined, checkedMessage(message), EMPTY);
 }
 
+/**
+ * What stands in a message's frame before its `sizeBytes` bytes, for wires that learn the size first.
+ * @throws GatehouseError `rpc.too-large` above `LIMITS.messageBytes`.
+ */
+export function encodeMessageHead(sizeBytes: number): Uint8Array {
+  checkMessageSize(sizeBytes);
+  const payloadBytes = 1 + varintSize(sizeBytes) + sizeBytes;
+  const head = new Uint8Array(varintSize(payloadBytes) + 1 + varintSize(sizeBytes));
+  const at = putVarint(head, 0, payloadBytes);
+  head[at] = TAG.message;
+  putVarint(head, at + 1, sizeBytes);
+  return head;
+}
+
 /** The only response and success in one piece. @throws GatehouseError `rpc.too-large`. */
 export function encodeAnswer(response: Uint8Array): Uint8Array {
   return encodeFields(undefined, checkedMessage(response), SUCCESS_BYTES);
@@ -35,10 +49,13 @@ export function encodeClose(close: Close): Uint8Array {
 }
 
 function checkedMessage(message: Uint8Array): Uint8Array {
-  if (message.length > LIMITS.messageBytes) {
-    throw new GatehouseError("rpc.too-large", `a message is larger than ${LIMITS.messageBytes} bytes`);
-  }
+  checkMessageSize(message.length);
   return message;
+}
+
+function checkMessageSize(sizeBytes: number): void {
+  if (sizeBytes <= LIMITS.messageBytes) return;
+  throw new GatehouseError("rpc.too-large", `a message is larger than ${LIMITS.messageBytes} bytes`);
 }
 
 function encodeFields(

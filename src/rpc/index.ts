@@ -5,7 +5,14 @@ export type { AnyMethod, CallContext } from "./context.ts";
 export { EarlyData, type EarlyDataCounts, type EarlyDataOptions } from "./early-data.ts";
 export { type Close, type Frame, type Open, REQUEST_ID_BYTES, readFrame } from "./frame.ts";
 export { FrameDecoder } from "./frame-decoder.ts";
-export { encodeAnswer, encodeCall, encodeClose, encodeMessage, encodeOpen } from "./frame-encoder.ts";
+export {
+  encodeAnswer,
+  encodeCall,
+  encodeClose,
+  encodeMessage,
+  encodeMessageHead,
+  encodeOpen,
+} from "./frame-encoder.ts";
 export type { Awaitable, Handler, Handlers, Interceptor } from "./route.ts";
 export { Router, type RouterOptions } from "./router.ts";
 export { type CallStream, RESET, type StreamSink } from "./stream.ts";

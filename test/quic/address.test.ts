@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { sourceOf } from "../../src/quic/address.ts";
+import { sourceOf } from "../../src/core/index.ts";
 import { dialable, formatAddress } from "../../src/quic/index.ts";
 
 describe("dialable", () => {

@@ -1,0 +1,6 @@
+export { type GrpcConnection, type TcpAddress } from "./connection.ts";
+export type { GrpcServerCounters } from "./newcomers.ts";
+export { REQUEST_ID_KEY } from "./request-head.ts";
+export { type GrpcAdmission, type GrpcHandshake, GrpcServer, type GrpcServerOptions } from "./server.ts";
+export type { TlsContext } from "./tls-door.ts";
+export { CODE_KEY, HINT_KEY, RETRY_AFTER_KEY } from "./trailers.ts";
