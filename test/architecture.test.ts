@@ -16,6 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   certs: ["core", "crypto", "identity"],
   quic: ["core"],
   rpc: ["core", "gen"],
+  grpc: ["core", "gen", "rpc"],
   ca: ["core", "crypto", "files", "identity", "certs"],
   pairing: ["core", "gen", "crypto", "identity", "certs"],
   vault: ["core", "gen", "crypto", "files", "keystore"],
@@ -30,8 +31,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...["audit", "observe", "config", "tools"],
   ],
   daemon: [
-    ...["core", "gen", "crypto", "files", "keystore", "identity", "certs", "quic", "rpc", "ca", "pairing"],
-    ...["vault", "backup", "authz", "audit", "observe", "config", "services", "tools"],
+    ...["core", "gen", "crypto", "files", "keystore", "identity", "certs", "quic", "rpc", "grpc", "ca"],
+    ...["pairing", "vault", "backup", "authz", "audit", "observe", "config", "services", "tools"],
   ],
   client: [
     ...["core", "gen", "crypto", "files", "keystore", "identity", "certs", "quic", "rpc", "pairing"],

@@ -1,11 +1,16 @@
-import { constants, performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
+import {
+  constants,
+  performServerHandshake,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
 import type { TLSSocket } from "node:tls";
 import { type Clock, type GatehouseError, LIMITS } from "../core/index.ts";
 import { type CallStream, closeOf } from "../rpc/index.ts";
 import { Backlog } from "./backlog.ts";
 import { GrpcCall, RESPONSE_HEAD } from "./call.ts";
-import { Heartbeat } from "./heartbeat.ts";
 import { farewell } from "./farewell.ts";
+import { Heartbeat } from "./heartbeat.ts";
 import { readHead } from "./request-head.ts";
 import { trailersOf } from "./trailers.ts";
 
@@ -130,7 +135,10 @@ export class GrpcConnection<Cause> {
         this.#carry(new GrpcCall(stream, head.open, this), stream, this.#take);
         return;
       case "refused":
-        stream.respond({ ...RESPONSE_HEAD, ...acceptance(head.error), ...trailersOf(closeOf(head.error)) }, LAST);
+        stream.respond(
+          { ...RESPONSE_HEAD, ...acceptance(head.error), ...trailersOf(closeOf(head.error)) },
+          LAST,
+        );
         break;
       case "not-grpc":
         stream.respond({ ":status": head.httpStatus }, LAST);

@@ -1,4 +1,4 @@
-export { type GrpcConnection, type TcpAddress } from "./connection.ts";
+export type { GrpcConnection, TcpAddress } from "./connection.ts";
 export type { GrpcServerCounters } from "./newcomers.ts";
 export { REQUEST_ID_KEY } from "./request-head.ts";
 export { type GrpcAdmission, type GrpcHandshake, GrpcServer, type GrpcServerOptions } from "./server.ts";

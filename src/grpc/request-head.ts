@@ -15,7 +15,14 @@ export type RequestHead =
 
 const CONTENT_TYPE = /^application\/grpc(\+proto)?(;|$)/;
 const TIMEOUT = /^(\d{1,8})([HMSmun])$/;
-const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1_000, m: 1, u: 1e-3, n: 1e-6 };
+const UNIT_MS: Readonly<Record<string, number>> = {
+  H: 3_600_000,
+  M: 60_000,
+  S: 1_000,
+  m: 1,
+  u: 1e-3,
+  n: 1e-6,
+};
 /** A method's name and a trace take one byte of length in an `Open`. */
 const TEXT_BYTES_MAX = 127;
 const PRINTABLE = /^[\x20-\x7e]*$/;

@@ -16,10 +16,7 @@ export class TcpListeners implements AsyncDisposable {
   }
 
   /** @throws quic.address-in-use, quic.bad-address */
-  static async open(
-    listen: readonly TcpAddress[],
-    arrived: (socket: Socket) => void,
-  ): Promise<TcpListeners> {
+  static async open(listen: readonly TcpAddress[], arrived: (socket: Socket) => void): Promise<TcpListeners> {
     const listeners = new TcpListeners(arrived);
     try {
       for (const address of listen) await listeners.#listen(address);

@@ -28,7 +28,11 @@ describe.each(WIRE_NAMES)("a call over %s", (name) => {
     const { router, caller } = wire;
     router.handle(PING, ({ payload }) => ({ payload }));
     router.handle(PUT, ({ path, value }) => ({ path, version: value.length }));
-    for (const payload of [new Uint8Array(), Uint8Array.of(1, 2, 3), new Uint8Array(LIMITS.secretValueBytes)]) {
+    for (const payload of [
+      new Uint8Array(),
+      Uint8Array.of(1, 2, 3),
+      new Uint8Array(LIMITS.secretValueBytes),
+    ]) {
       const answer = await caller.unary(PING, { payload });
       expect(Buffer.compare(answer.payload, payload)).toBe(0);
     }
@@ -141,7 +145,10 @@ describe.each(WIRE_NAMES)("a call over %s", (name) => {
     const { router, caller } = wire;
     await expect(caller.unary(STATUS, {})).rejects.toMatchObject({ code: "rpc.unknown-method" });
     router.handle(PING, () => ({}));
-    const garbage = { ...PING, request: { ...PING.request, encode: () => ({ finish: () => Uint8Array.of(0x0a, 9) }) } };
+    const garbage = {
+      ...PING,
+      request: { ...PING.request, encode: () => ({ finish: () => Uint8Array.of(0x0a, 9) }) },
+    };
     await expect(caller.unary(garbage, {})).rejects.toMatchObject({ code: "rpc.bad-message" });
   });
 
@@ -275,7 +282,9 @@ describe.each(WIRE_NAMES)("a call over %s", (name) => {
       return { payload };
     });
     const numbers = Array.from({ length: 200 }, (_, at) => at);
-    const answers = await Promise.all(numbers.map((at) => caller.unary(PING, { payload: Uint8Array.of(at) })));
+    const answers = await Promise.all(
+      numbers.map((at) => caller.unary(PING, { payload: Uint8Array.of(at) })),
+    );
     expect(answers.map(({ payload }) => payload[0])).toEqual(numbers);
   });
 

@@ -29,7 +29,8 @@ export class Wires implements Disposable {
     const failures: unknown[] = [];
     const log = {
       ...silentLogger,
-      error: (_event: string, fields?: Readonly<Record<string, unknown>>) => void failures.push(fields?.["error"]),
+      error: (_event: string, fields?: Readonly<Record<string, unknown>>) =>
+        void failures.push(fields?.["error"]),
     };
     const router = resources.use(new Router<string>({ clock: systemClock, log, ...options }));
     const caller = await this.#dial(name, router, resources);
