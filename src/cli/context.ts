@@ -48,13 +48,14 @@ export function createOutput(io: Io, { json, quiet, color }: GlobalOptions): Out
 
 export interface ConfigOptions extends GlobalOptions {
   readonly listen?: readonly string[];
+  readonly grpc?: string;
   readonly name?: string;
 }
 
 /** What a command line says of the configuration. */
-export function configSources(io: Io, { home, timeout, listen, name }: ConfigOptions): ConfigSources {
+export function configSources(io: Io, { home, timeout, listen, grpc, name }: ConfigOptions): ConfigSources {
   const { env, userHome, hostName } = io;
-  return { flags: { home, timeout, listen, name }, env, userHome, hostName };
+  return { flags: { home, timeout, listen, grpc, name }, env, userHome, hostName };
 }
 
 /** @throws GatehouseError as `loadConfig` does. */

@@ -7,6 +7,7 @@
  * | `GATEHOUSE_KEY_DIR` | | where key-encryption keys lie | `$XDG_CONFIG_HOME/gatehouse/keys` |
  * | `GATEHOUSE_CONFIG` | | the file | `config.toml` in the home, when there is one |
  * | `GATEHOUSE_LISTEN` | `listen` | addresses to bind; in the variable separated by commas | `127.0.0.1:7443` |
+ * | `GATEHOUSE_GRPC` | `grpc` | where to serve gRPC over TCP, as `listen`, or `off` | where `listen` says |
  * | `GATEHOUSE_NAME` | `name` | what this gatehouse or device calls itself | the host's name |
  * | `GATEHOUSE_TIMEOUT` | `timeout` | how long a call may take, as `30s` | 30 s |
  * | `GATEHOUSE_CERTIFICATE_LIFETIME` | `certificate_lifetime` | how long certificates are good, from `1h` to `365d`; renewed at half of it | 30 d |
@@ -34,6 +35,8 @@ export interface Config {
   readonly keyDir: string;
   /** At least one. */
   readonly listen: readonly ListenAddress[];
+  /** Undefined: where `listen` says, over TCP. */
+  readonly grpc: readonly ListenAddress[] | "off" | undefined;
   /** 1 to 64 bytes. */
   readonly name: string;
   /** False when `name` is the host's, for want of a better one. */
@@ -59,6 +62,7 @@ export type Origin = "flag" | "variable" | "file" | "default";
 export interface ConfigFlags {
   readonly home?: string | undefined;
   readonly listen?: readonly string[] | undefined;
+  readonly grpc?: string | undefined;
   readonly name?: string | undefined;
   readonly timeout?: string | undefined;
 }
@@ -73,15 +77,24 @@ export interface ConfigSources {
 }
 
 const SETTINGS = [
-  ...["home", "key_dir", "config", "listen", "name", "timeout", "certificate_lifetime", "log_level", "debug"],
+  ...["home", "key_dir", "config", "listen", "grpc", "name", "timeout", "certificate_lifetime", "log_level"],
+  "debug",
 ] as const;
 const ALL_DEFAULT = Object.freeze({
-  ...{ home: "default", key_dir: "default", config: "default", listen: "default", name: "default" },
+  ...{
+    home: "default",
+    key_dir: "default",
+    config: "default",
+    listen: "default",
+    grpc: "default",
+    name: "default",
+  },
   ...{ timeout: "default", certificate_lifetime: "default", log_level: "default", debug: "default" },
 } satisfies Record<SettingName, Origin>);
 /** What a file may say. */
 const FILE_KEYS = [
   "listen",
+  "grpc",
   "name",
   "timeout",
   "certificate_lifetime",
@@ -147,6 +160,7 @@ export function loadConfig(sources: ConfigSources, file?: ConfigFile): Config {
   return Object.freeze({
     ...{ home, keyDir, configFile: path },
     listen: Object.freeze(listen ?? [parseListenAddress("127.0.0.1")]),
+    grpc: Object.freeze(read("grpc", parseGrpc, flags.grpc)),
     name: name ?? nameOf(hostName),
     isNameGiven: name !== undefined,
     timeoutMs: read("timeout", parseDuration, flags.timeout) ?? LIMITS.callTimeoutMs,
@@ -224,6 +238,10 @@ function parseLifetime(text: string): number {
 
 function parseList(text: string): readonly ListenAddress[] {
   return text.split(",").map((part) => parseListenAddress(part.trim()));
+}
+
+function parseGrpc(text: string): readonly ListenAddress[] | "off" {
+  return text === "off" ? "off" : parseList(text);
 }
 
 function parseName(text: string): string {

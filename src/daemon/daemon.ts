@@ -4,7 +4,7 @@ import { GatehouseError, Resources } from "../core/index.ts";
 import { checkPrivateTree, ensurePrivateDir, type HomeLayout, homeLayout, lockHome } from "../files/index.ts";
 import type { DeviceId, DeviceIdentity } from "../identity/index.ts";
 import type { KeyProvider } from "../keystore/index.ts";
-import { dialable, formatAddress, type SocketAddress } from "../quic/index.ts";
+import type { SocketAddress } from "../quic/index.ts";
 import type { EarlyDataCounts } from "../rpc/index.ts";
 import { parseTools } from "../tools/index.ts";
 import { type BootRecord, readBootRecord } from "./boot-record.ts";
@@ -24,6 +24,8 @@ export interface DaemonOptions extends Effects {
   readonly kek?: KeyProvider | undefined;
   /** One socket each; a wildcard is bound to every address of its family. */
   readonly listen: readonly SocketAddress[];
+  /** Where to serve gRPC over TCP; default: where `listen` serves QUIC, under the same numbers. */
+  readonly grpc?: readonly SocketAddress[] | "off" | undefined;
   /** `sealed`: without the vault's key, until somebody unseals it; default `open`. */
   readonly start?: "open" | "sealed";
   /** Makes the gatehouse first where there is none, under this name. */
@@ -54,6 +56,8 @@ export interface DaemonReady {
   readonly state: "open" | "sealed";
   /** HOST:PORT to dial; for a wildcard the first address of this machine that others can see. */
   readonly quic: string;
+  /** The same of the gRPC door; undefined when it is off. */
+  readonly grpc: string | undefined;
 }
 
 /** One running gatehouse: everything opened in order, closed in reverse. */
@@ -82,13 +86,16 @@ export class Daemon implements AsyncDisposable {
     const parts = { ...options, ...declared, layout, identity, boot };
     const door = resources.use(await FrontDoor.open(parts, options.start ?? "open"));
     door.spotlight = (await startWatchdog(layout, options, resources))?.spotlight;
-    const quic = formatAddress(dialable(door.server.addresses, "network"));
-    const here = formatAddress(dialable(door.server.addresses, "this-machine"));
-    resources.use(await publishEndpoint(layout, here, options.pid));
+    const addresses = door.doors.addresses("network");
+    resources.use(await publishEndpoint(layout, door.doors.addresses("this-machine"), options.pid));
     const state = door.openSide === undefined ? "sealed" : "open";
-    options.logger.info("ready", { quic, state });
+    options.logger.info("ready", { ...addresses, state });
     const { id: deviceId, fingerprint } = identity;
-    return new Daemon({ name: boot.name, deviceId, fingerprint, quic, state }, door, resources.move());
+    return new Daemon(
+      { name: boot.name, deviceId, fingerprint, ...addresses, state },
+      door,
+      resources.move(),
+    );
   }
 
   /** Calls that came in early data, by what became of them; undefined while the vault is sealed. */

@@ -4,7 +4,6 @@ import { equalBytes, type Resources } from "../core/index.ts";
 import type { HomeLayout } from "../files/index.ts";
 import { type DeviceIdentity, parseDeviceId } from "../identity/index.ts";
 import { type Enroll, PairingLimiter } from "../pairing/index.ts";
-import type { Admission, QuicConnection, QuicServer, ServerHandshake } from "../quic/index.ts";
 import type { Router } from "../rpc/index.ts";
 import type { Peer } from "../services/index.ts";
 import type { ToolDefinition } from "../tools/index.ts";
@@ -13,6 +12,8 @@ import { admission } from "./admission.ts";
 import { arrivals } from "./arrivals.ts";
 import type { BootRecord } from "./boot-record.ts";
 import { factsOf } from "./device-directory.ts";
+import type { DeviceAdmission, DeviceHandshake, DoorConnection, Wire } from "./door-connection.ts";
+import type { Doors } from "./doors.ts";
 import { enrollment } from "./enrollment.ts";
 import { limiterStore } from "./limiter-store.ts";
 import { openRouter } from "./open-router.ts";
@@ -39,9 +40,9 @@ export interface DoorParts extends Effects {
   readonly keyDir: string;
   readonly quarantine: Quarantine;
   /** Not asked before somebody comes in. */
-  readonly server: () => QuicServer;
+  readonly doors: () => Doors;
   /** Is told whose connection is being handled. */
-  readonly spotlight: () => Spotlight<QuicConnection> | undefined;
+  readonly spotlight: () => Spotlight<DoorConnection> | undefined;
   readonly sealing: () => void;
 }
 
@@ -51,12 +52,12 @@ export interface Door {
   readonly peers: Peers;
   readonly registry: DeviceRegistry<DeviceRow>;
   readonly requests: RequestFile;
-  readonly admit: (handshake: ServerHandshake) => Admission;
+  readonly admitDevice: (handshake: DeviceHandshake) => DeviceAdmission;
 }
 
-/** Puts admission, services and pairing behind the QUIC server; all owned by `resources`. */
+/** Puts admission, services and pairing behind the servers; all owned by `resources`. */
 export async function openDoor(parts: DoorParts, resources: Resources): Promise<Door> {
-  const { ca, certificates, storage, spotlight, server, identity, clock, logger } = parts;
+  const { ca, certificates, storage, spotlight, doors, identity, clock, logger } = parts;
   const { devices, users } = storage.vault;
   const registry = new DeviceRegistry<DeviceRow>({
     ...{ store: devices, gatehouseId: identity.id, clock },
@@ -73,15 +74,15 @@ export async function openDoor(parts: DoorParts, resources: Resources): Promise<
     { ...parts, registry, peers, pairing, recorder: requests.recorder },
     resources,
   );
-  const serve = (connection: QuicConnection, device: AdmittedDevice<DeviceRow>): void => {
+  const serve = (connection: DoorConnection, wire: Wire, device: AdmittedDevice<DeviceRow>): void => {
     spotlight()?.name(connection, device.id);
-    const peer = peerOf(connection, device, { registry, certificates, users });
+    const peer = peerOf({ connection, wire }, device, { registry, certificates, users });
     connection.onStream((stream) => router.serve(stream, peer));
   };
   const arrived = arrivals({ registry, devices, audit: storage.audit, logger });
-  certificates.onChange(() => server().replaceTls(certificates.serverTls));
-  const admit = admission({ registry, peers, pairing, logger, serve, arrived });
-  return { router, pairing, peers, registry, admit, requests };
+  certificates.onChange(() => doors().replaceTls(certificates.serverTls));
+  const admitDevice = admission({ registry, peers, logger, serve, arrived });
+  return { router, pairing, peers, registry, admitDevice, requests };
 }
 
 async function openPairingDoor({
@@ -91,7 +92,7 @@ async function openPairingDoor({
   certificates,
   epoch,
   storage,
-  server,
+  doors,
   clock,
   random,
   logger,
@@ -111,7 +112,8 @@ async function openPairingDoor({
   };
   return new PairingDoor({
     certificate: () => certificates.server.der,
-    ...{ server, identity, limiter, enroll, clock, random, logger },
+    server: () => doors().quic,
+    ...{ identity, limiter, enroll, clock, random, logger },
     gatehouseName: boot.name,
     findByName: (name) =>
       vault.devices.list().find((row) => row.name === name && row.state !== "revoked")?.id,
@@ -135,7 +137,7 @@ function keysOf({ spkiSha256, nextSpkiSha256 }: DeviceRow): readonly Uint8Array[
 }
 
 function peerOf(
-  connection: QuicConnection,
+  { connection, wire }: { readonly connection: DoorConnection; readonly wire: Wire },
   { id: deviceId, access, spkiSha256 }: AdmittedDevice<DeviceRow>,
   {
     registry,
@@ -144,7 +146,7 @@ function peerOf(
   }: { registry: DeviceRegistry<DeviceRow>; certificates: OwnCertificates; users: Pick<Users, "get"> },
 ): Peer {
   return {
-    ...{ deviceId, access, wire: "quic" },
+    ...{ deviceId, access, wire },
     facts: () => {
       const row = registry.get(deviceId);
       const isWelcome = row?.state === "active" && keysOf(row).some((key) => equalBytes(key, spkiSha256));

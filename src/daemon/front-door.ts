@@ -15,18 +15,14 @@ import {
   passphraseProvider,
   recoveryProvider,
 } from "../keystore/index.ts";
-import {
-  dialable,
-  formatAddress,
-  type QuicConnection,
-  QuicServer,
-  type SocketAddress,
-} from "../quic/index.ts";
+import type { SocketAddress } from "../quic/index.ts";
 import type { Peer, UnsealKey } from "../services/index.ts";
 import type { ToolDefinition } from "../tools/index.ts";
 import { vaultKeyKinds } from "../vault/index.ts";
 import { type BootRecord, readBootRecord } from "./boot-record.ts";
+import type { DoorConnection } from "./door-connection.ts";
 import { type DoorRecord, readDoorRecord } from "./door-record.ts";
+import { Doors } from "./doors.ts";
 import { forgetPlaintext } from "./forget.ts";
 import { OpenSide } from "./open-side.ts";
 import { SealedSide } from "./sealed-side.ts";
@@ -35,9 +31,6 @@ import type { Effects } from "./storage.ts";
 import { UnsealAttempts } from "./unseal-attempts.ts";
 import type { Spotlight } from "./watchdog-memory.ts";
 
-/** Requests; pairing has its own. */
-const REQUESTS_ALPN = "gatehouse/1";
-
 export interface FrontDoorParts extends Effects {
   readonly layout: HomeLayout;
   readonly keyDir: string;
@@ -45,6 +38,7 @@ export interface FrontDoorParts extends Effects {
   readonly identity: DeviceIdentity;
   readonly boot: BootRecord;
   readonly listen: readonly SocketAddress[];
+  readonly grpc?: readonly SocketAddress[] | "off" | undefined;
   readonly version: string;
   readonly tools: ReadonlyMap<string, ToolDefinition>;
   readonly limits: DeviceLimits;
@@ -58,12 +52,12 @@ export interface FrontDoorParts extends Effects {
  */
 export class FrontDoor implements AsyncDisposable {
   /** Is told whose connection is being handled. */
-  spotlight: Spotlight<QuicConnection> | undefined;
+  spotlight: Spotlight<DoorConnection> | undefined;
   readonly #parts: FrontDoorParts;
   readonly #attempts: UnsealAttempts;
   #side: OpenSide | SealedSide | undefined;
   #admitting: Side | undefined;
-  #server: QuicServer | undefined;
+  #doors: Doors | undefined;
   /** Seals and unseals follow one another. */
   #turn: Promise<unknown> = Promise.resolve();
   #isClosed = false;
@@ -93,9 +87,9 @@ export class FrontDoor implements AsyncDisposable {
     return this.#side instanceof OpenSide ? this.#side : undefined;
   }
 
-  get server(): QuicServer {
-    invariant(this.#server !== undefined, "the door is open before anybody comes in");
-    return this.#server;
+  get doors(): Doors {
+    invariant(this.#doors !== undefined, "the door is open before anybody comes in");
+    return this.#doors;
   }
 
   /** Takes no new calls, lets those in flight end (5 s), then closes everything. */
@@ -104,18 +98,18 @@ export class FrontDoor implements AsyncDisposable {
     const draining = this.#drain();
     await this.#turn.catch(() => undefined);
     await draining;
-    await this.server[Symbol.asyncDispose]();
+    await this.doors[Symbol.asyncDispose]();
     await this.#side?.[Symbol.asyncDispose]();
   }
 
   async #drain(): Promise<void> {
     this.openSide?.pairing[Symbol.dispose]();
-    this.server.announceShutdown();
+    this.doors.announceShutdown();
     await this.openSide?.drain();
   }
 
   async #begin(start: "open" | "sealed"): Promise<void> {
-    const { identity, layout, listen, clock, random, logger } = this.#parts;
+    const { identity, layout, listen, grpc, clock, random, logger } = this.#parts;
     if (start === "open") this.#admitting = this.#side = await this.#openSide(this.#parts.kek);
     else {
       const record = await readDoorRecord(layout.doorFile, identity);
@@ -123,10 +117,9 @@ export class FrontDoor implements AsyncDisposable {
       this.#admitting = this.#side = await this.#sealedSide(record, "it was started without its key");
     }
     const { serverTls } = this.#side;
-    this.#server = await QuicServer.listen({
-      ...{ listen, alpn: REQUESTS_ALPN, clock, random, logger, ...serverTls },
-      admit: (handshake) => this.#current.admit(handshake),
-      isReadmitting: () => this.#current.isReadmitting,
+    this.#doors = await Doors.open({
+      ...{ listen, grpc, serverTls, clock, random, logger },
+      side: () => this.#current,
       onHandling: (connection) => this.spotlight?.show(connection),
     });
   }
@@ -148,20 +141,21 @@ export class FrontDoor implements AsyncDisposable {
   async #openWith(kek: KeyProvider | undefined, sealing: () => void): Promise<OpenSide> {
     const { layout, identity } = this.#parts;
     const boot = (await readBootRecord(layout.bootFile, identity)) ?? this.#parts.boot;
-    const own = { server: () => this.server, spotlight: () => this.spotlight, sealing };
+    const own = { doors: () => this.doors, spotlight: () => this.spotlight, sealing };
     return await OpenSide.open({ ...this.#parts, boot, kek, ...own });
   }
 
   async #sealedSide(record: DoorRecord, reason: string): Promise<SealedSide> {
     const { version, layout } = this.#parts;
     const keyKinds = await vaultKeyKinds(layout.vaultDir);
-    const quic = (): string => formatAddress(dialable(this.server.addresses, "network"));
+    const quic = (): string => this.doors.addresses("network").quic;
+    const grpc = (): string => this.doors.addresses("network").grpc ?? "";
     return new SealedSide({
       ...{
         ...this.#parts,
         record,
         spotlight: () => this.spotlight,
-        facts: { version, quic, reason, keyKinds },
+        facts: { version, quic, grpc, reason, keyKinds },
       },
       unseal: (key, caller) => this.#inTurn(() => this.#unseal(key, caller)),
     });
@@ -183,7 +177,7 @@ export class FrontDoor implements AsyncDisposable {
       // What could not be closed in order is dropped all the same.
       logger.error("seal-not-in-order", { error: failure instanceof Error ? failure.message : "unknown" });
     }
-    this.server.replaceTls(sealed.serverTls);
+    this.doors.replaceTls(sealed.serverTls);
     await forgetPlaintext();
     this.#admitting = this.#side = sealed;
     logger.warn("sealed");
@@ -206,7 +200,7 @@ export class FrontDoor implements AsyncDisposable {
       throw failure;
     }
     this.#attempts.clear();
-    this.server.replaceTls(open.serverTls);
+    this.doors.replaceTls(open.serverTls);
     this.#admitting = this.#side = open;
     const { clock, logger } = this.#parts;
     logger.warn("unsealed");

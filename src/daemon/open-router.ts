@@ -2,7 +2,6 @@
 import type { DeviceRegistry } from "../ca/index.ts";
 import { hex, type Resources, utf8 } from "../core/index.ts";
 import { hmacSha256, LABELS } from "../crypto/index.ts";
-import { dialable, formatAddress } from "../quic/index.ts";
 import type { Router } from "../rpc/index.ts";
 import { createRouter, type Peer } from "../services/index.ts";
 import type { DeviceRow } from "../vault/index.ts";
@@ -28,7 +27,7 @@ export interface RouterParts extends DoorParts {
 
 /** All that it opens is owned by `resources`. @throws authz.invalid-policy */
 export async function openRouter(parts: RouterParts, resources: Resources): Promise<Router<Peer>> {
-  const { identity, boot, storage, ca, certificates, version, server, clock, random, logger } = parts;
+  const { identity, boot, storage, ca, certificates, version, doors, clock, random, logger } = parts;
   const { registry, pairing, recorder, layout, keyDir, epoch } = parts;
   const { vault, audit } = storage;
   const policies = await openPolicies(vault.policies, { recorder, logger });
@@ -81,11 +80,12 @@ export async function openRouter(parts: RouterParts, resources: Resources): Prom
     authority: authorityDesk({ ca, certificates, devices: vault.devices }),
     health: {
       ...{ name: boot.name, deviceId: identity.id, fingerprint: identity.fingerprint, version },
-      quic: () => formatAddress(dialable(server().addresses, "network")),
+      quic: () => doors().addresses("network").quic,
+      grpc: () => doors().addresses("network").grpc ?? "",
       devicesBy: (state) => registry.countOf(state),
       burntCodes: () => pairing.burntCodes,
       certificateExpiresAt: () => certificates.server.expiresAt,
-      counters: () => ({ ...server().counters }),
+      counters: () => doors().counters,
       state: () => vault.state,
     },
     seal: { begin: parts.sealing, state: () => vault.state },

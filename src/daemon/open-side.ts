@@ -4,14 +4,17 @@ import { LIMITS, Resources } from "../core/index.ts";
 import type { HomeLayout } from "../files/index.ts";
 import type { DeviceIdentity } from "../identity/index.ts";
 import type { KeyProvider } from "../keystore/index.ts";
-import type { Admission, QuicConnection, QuicServer, ServerHandshake, ServerTls } from "../quic/index.ts";
+import { PAIRING_ALPN } from "../pairing/index.ts";
+import type { Admission, ServerHandshake, ServerTls } from "../quic/index.ts";
 import type { EarlyDataCounts } from "../rpc/index.ts";
 import type { ToolDefinition } from "../tools/index.ts";
 import { Presence } from "./absence.ts";
 import type { BootRecord } from "./boot-record.ts";
 import { caKeyCodec } from "./ca-key-codec.ts";
 import { type Door, openDoor } from "./door.ts";
+import type { DeviceAdmission, DeviceHandshake, DoorConnection } from "./door-connection.ts";
 import { type DoorRecord, keepDoorRecord } from "./door-record.ts";
+import type { Doors } from "./doors.ts";
 import { rotationWish } from "./keys-desk.ts";
 import { OwnCertificates } from "./own-certificates.ts";
 import type { PairingDoor } from "./pairing-door.ts";
@@ -35,8 +38,8 @@ export interface OpenSideParts extends Effects {
   readonly leafLifetimeMs?: number | undefined;
   readonly roundsPauseMs?: number | undefined;
   /** Not asked before somebody comes in. */
-  readonly server: () => QuicServer;
-  readonly spotlight: () => Spotlight<QuicConnection> | undefined;
+  readonly doors: () => Doors;
+  readonly spotlight: () => Spotlight<DoorConnection> | undefined;
   /** Somebody who may has asked for this side to be sealed; the answer is on its way. */
   readonly sealing: () => void;
 }
@@ -117,8 +120,14 @@ export class OpenSide implements Side, AsyncDisposable {
     return doorRecordOf(this.#parts.identity, { ca, certificates, storage });
   }
 
+  /** Strangers are for the pairing door. */
   admit(handshake: ServerHandshake): Admission {
-    return this.#door.admit(handshake);
+    if (handshake.alpn === PAIRING_ALPN) return this.pairing.admit();
+    return this.admitDevice({ ...handshake, wire: "quic" });
+  }
+
+  admitDevice(handshake: DeviceHandshake): DeviceAdmission {
+    return this.#door.admitDevice(handshake);
   }
 
   /** No pairing, no new calls; those in flight get 5 s. Whoever asks again waits for the same end. */

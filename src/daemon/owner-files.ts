@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { isGatehouseError } from "../core/index.ts";
 import { type HomeLayout, readSmallFile, removeFile, writeAtomic } from "../files/index.ts";
+import type { DoorAddresses } from "./doors.ts";
 
 /** The client certificate of the home's own command line, renewed at each start of the daemon. */
 export interface OwnerCertificate {
@@ -44,10 +45,10 @@ function ownerFile({ identityDir }: HomeLayout): string {
 /** Tells the home's own command line where the daemon listens, until disposed. */
 export async function publishEndpoint(
   layout: HomeLayout,
-  quic: string,
+  { quic, grpc }: DoorAddresses,
   pid: number,
 ): Promise<AsyncDisposable> {
-  await writeAtomic(layout.endpointFile, Buffer.from(JSON.stringify({ quic, pid })));
+  await writeAtomic(layout.endpointFile, Buffer.from(JSON.stringify({ quic, grpc, pid })));
   return { [Symbol.asyncDispose]: () => removeFile(layout.endpointFile) };
 }
 

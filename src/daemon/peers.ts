@@ -1,12 +1,13 @@
 import { equalBytes, GatehouseError, LIMITS } from "../core/index.ts";
 import type { DeviceId } from "../identity/index.ts";
-import type { CloseCause, QuicConnection } from "../quic/index.ts";
+import type { CloseCause } from "../quic/index.ts";
+import type { DoorConnection } from "./door-connection.ts";
 
 /** Live connections by device: to bound them, and to end them when the device is revoked. */
 export class Peers {
-  readonly #connections = new Map<DeviceId, Set<QuicConnection>>();
+  readonly #connections = new Map<DeviceId, Set<DoorConnection>>();
   /** SHA-256 of the key that each came in with. */
-  readonly #keys = new WeakMap<QuicConnection, Uint8Array>();
+  readonly #keys = new WeakMap<DoorConnection, Uint8Array>();
 
   /**
    * Early ones do not count: whoever overheard a first flight could fill the places with copies of it.
@@ -24,7 +25,7 @@ export class Peers {
   }
 
   /** Remembers `connection` until it ends. */
-  add(id: DeviceId, spkiSha256: Uint8Array, connection: QuicConnection): void {
+  add(id: DeviceId, spkiSha256: Uint8Array, connection: DoorConnection): void {
     this.#keys.set(connection, spkiSha256);
     const own = this.#connections.get(id) ?? new Set();
     this.#connections.set(id, own.add(connection));

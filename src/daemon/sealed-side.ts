@@ -2,16 +2,11 @@ import { certificateFacts, certificatePem, inspectLeaf, spkiOf } from "../certs/
 import { equalBytes, GatehouseError, isGatehouseError } from "../core/index.ts";
 import type { DeviceIdentity } from "../identity/index.ts";
 import { PAIRING_ALPN } from "../pairing/index.ts";
-import {
-  type Admission,
-  isCloseCause,
-  type QuicConnection,
-  type ServerHandshake,
-  type ServerTls,
-} from "../quic/index.ts";
+import { type Admission, isCloseCause, type ServerHandshake, type ServerTls } from "../quic/index.ts";
 import type { Router } from "../rpc/index.ts";
 import { createSealedRouter, type Peer, type SealedParts } from "../services/index.ts";
 import type { BootRecord } from "./boot-record.ts";
+import type { DeviceAdmission, DeviceHandshake, DoorConnection, Wire } from "./door-connection.ts";
 import type { DoorRecord } from "./door-record.ts";
 import { Peers } from "./peers.ts";
 import type { Side } from "./side.ts";
@@ -22,8 +17,8 @@ export interface SealedSideParts extends Effects {
   readonly identity: DeviceIdentity;
   readonly boot: BootRecord;
   readonly record: DoorRecord;
-  readonly spotlight: () => Spotlight<QuicConnection> | undefined;
-  readonly facts: Pick<SealedParts["facts"], "version" | "quic" | "reason" | "keyKinds">;
+  readonly spotlight: () => Spotlight<DoorConnection> | undefined;
+  readonly facts: Pick<SealedParts["facts"], "version" | "quic" | "grpc" | "reason" | "keyKinds">;
   readonly unseal: SealedParts["unseal"];
 }
 
@@ -49,15 +44,19 @@ export class SealedSide implements Side, AsyncDisposable {
     this.#router = createSealedRouter({ clock, logger, unseal, facts: { ...own, ...facts } });
   }
 
-  admit({ alpn, certificates, remote }: ServerHandshake): Admission {
-    if (alpn === PAIRING_ALPN) return refused(new GatehouseError("pairing.closed", "the vault is sealed"));
+  admit(handshake: ServerHandshake): Admission {
+    if (handshake.alpn !== PAIRING_ALPN) return this.admitDevice({ ...handshake, wire: "quic" });
+    return refused(new GatehouseError("pairing.closed", "the vault is sealed"));
+  }
+
+  admitDevice({ certificates, remote, wire }: DeviceHandshake): DeviceAdmission {
     try {
-      return { kind: "admitted", accept: this.#welcome(certificates) };
+      return { kind: "admitted", accept: this.#welcome(certificates, wire) };
     } catch (failure) {
       const error = isGatehouseError(failure)
         ? failure
         : new GatehouseError("quic.not-admitted", "the certificate could not be checked", { cause: failure });
-      this.#parts.logger.info("device-refused", { code: error.code, from: remote.host });
+      this.#parts.logger.info("device-refused", { code: error.code, from: remote.host, wire });
       return refused(error);
     }
   }
@@ -68,7 +67,7 @@ export class SealedSide implements Side, AsyncDisposable {
   }
 
   /** @throws certificate.*, vault.sealed, quic.limit */
-  #welcome(chain: readonly Uint8Array[]): (connection: QuicConnection) => void {
+  #welcome(chain: readonly Uint8Array[], wire: Wire): (connection: DoorConnection) => void {
     const { identity, boot, record, clock, spotlight } = this.#parts;
     const { caCertificates, ownerKeys } = record;
     const authorities = { caCertificates, gatehouseId: identity.id };
@@ -81,7 +80,7 @@ export class SealedSide implements Side, AsyncDisposable {
       this.#peers.add(deviceId, leaf.spkiSha256, connection);
       spotlight()?.name(connection, deviceId);
       const peer: Peer = {
-        ...{ deviceId, access: "full", wire: "quic", serverSpkiSha256: this.#serverSpki },
+        ...{ deviceId, access: "full", wire, serverSpkiSha256: this.#serverSpki },
         facts: () => ({ name: boot.name, roles: ["owner"] }),
         remoteAddress: () => connection.remote.host,
       };
@@ -101,7 +100,7 @@ function serverTlsOf(identity: DeviceIdentity, { serverCertificate, caCertificat
   };
 }
 
-function refused(error: GatehouseError): Admission {
+function refused(error: GatehouseError): Extract<Admission, { readonly kind: "refused" }> {
   const { code } = error;
   if (code === "quic.limit") return { kind: "refused", cause: "limit", error };
   return { kind: "refused", cause: isCloseCause(code) ? code : "not-admitted", error };

@@ -1,6 +1,6 @@
 import { Worker } from "node:worker_threads";
 import { type Clock, LIMITS, type Logger } from "../core/index.ts";
-import type { QuicConnection } from "../quic/index.ts";
+import type { DoorConnection } from "./door-connection.ts";
 import { createWatchdogMemory, Spotlight } from "./watchdog-memory.ts";
 
 export interface WatchdogOptions {
@@ -31,7 +31,7 @@ const BEATS_PER_SILENCE = 5;
  * thread runs that could do it.
  */
 export class Watchdog implements AsyncDisposable {
-  readonly spotlight: Spotlight<QuicConnection>;
+  readonly spotlight: Spotlight<DoorConnection>;
   readonly #worker: Worker;
   readonly #beatMs: number;
   readonly #clock: Clock;

@@ -90,10 +90,10 @@ export class GrpcConnection<Cause> {
   close(cause: Cause, reason: string): void {
     const error = this.#options.closing(cause, reason);
     for (const call of this.#calls) call.refuse(error);
-    if (this.#isClosing || this.#session.destroyed) return;
+    if (this.#session.destroyed) return;
     this.#session.goaway(constants.NGHTTP2_NO_ERROR, 0, farewell(error));
     this.#end();
-    this.#linger = this.#options.clock.setTimer(LIMITS.grpcLingerMs, () => this.abandon());
+    this.#linger ??= this.#options.clock.setTimer(LIMITS.grpcLingerMs, () => this.abandon());
   }
 
   /** Takes no new calls, and goes when those there are have ended. */

@@ -1,4 +1,5 @@
-import { createServer, type Server, type Socket } from "node:net";
+import { lookup } from "node:dns/promises";
+import { createServer, isIP, type Server, type Socket } from "node:net";
 import { networkInterfaces } from "node:os";
 import { GatehouseError } from "../core/index.ts";
 import type { TcpAddress } from "./connection.ts";
@@ -41,9 +42,11 @@ export class TcpListeners implements AsyncDisposable {
     for (const server of this.#servers.splice(0)) server.close();
   }
 
-  #listen({ host, port }: TcpAddress): Promise<void> {
+  async #listen(address: TcpAddress): Promise<void> {
+    const { port } = address;
+    const host = await numeric(address);
     const server = createServer({ noDelay: true, keepAlive: false }, this.#arrived);
-    return new Promise((resolve, reject) => {
+    await new Promise<void>((resolve, reject) => {
       server.once("error", (cause) => reject(listenError(cause, { host, port })));
       server.listen({ host, port, ipv6Only: host === "::", exclusive: true, backlog: BACKLOG }, () => {
         server.removeAllListeners("error");
@@ -54,6 +57,16 @@ export class TcpListeners implements AsyncDisposable {
       });
     });
   }
+}
+
+/** A name's IPv4 address before others, as QUIC's sockets take it. @throws quic.bad-address */
+async function numeric({ host, port }: TcpAddress): Promise<string> {
+  if (isIP(host) !== 0) return host;
+  // No address at all is an error, and so an empty list is none of its answers.
+  const found = await lookup(host, { all: true }).catch((cause: NodeJS.ErrnoException) => {
+    throw listenError(cause, { host, port });
+  });
+  return (found.find(({ family }) => family === 4) ?? found[0])?.address ?? host;
 }
 
 function concrete(host: string): readonly string[] {

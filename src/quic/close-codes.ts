@@ -73,6 +73,12 @@ export interface WireError {
   readonly reason: Uint8Array;
 }
 
+/** What a peer is told whose connection is closed for `cause`, on a wire that has no numbers for it. */
+export function closeError(cause: CloseCause, reason: string): GatehouseError {
+  const { error, hint } = CLOSE_CODES[cause];
+  return new GatehouseError(error, reason, hint === undefined ? {} : { hint });
+}
+
 function errorFromPeer(error: WireError): GatehouseError {
   return error.isApp ? fromApplicationCode(error) : fromTransportCode(error.errorCode, "peer");
 }

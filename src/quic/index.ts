@@ -6,7 +6,7 @@ export {
   type QuicClientConnection,
   type QuicConnectOptions,
 } from "./client.ts";
-export { type CloseCause, isCloseCause, STREAM_CODES } from "./close-codes.ts";
+export { type CloseCause, closeError, isCloseCause, STREAM_CODES } from "./close-codes.ts";
 export type { QuicConnection } from "./connection.ts";
 export type { Handshake } from "./connection-options.ts";
 export type { Admission, PeerAdmission } from "./gate.ts";

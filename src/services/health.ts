@@ -11,6 +11,8 @@ export interface HealthFacts {
   readonly version: string;
   /** HOST:PORT. */
   readonly quic: () => string;
+  /** The same of the gRPC door; empty when it is off. */
+  readonly grpc: () => string;
   readonly devicesBy: (state: "active" | "quarantined" | "held") => number;
   /** Pairing codes tried wrongly within the last hour. */
   readonly burntCodes: () => number;
@@ -41,13 +43,13 @@ export function healthService(router: Router<Peer>, { guard, facts, clock }: Hea
       certificateExpiresAt: certificateExpiresAt(),
       now: clock.now(),
     };
-    const quic = facts.quic();
+    const addresses = { quic: facts.quic(), grpc: facts.grpc() };
     const mayRead = guard.granted(context).may("audit:read", { kind: "audit-log" });
     const counters = mayRead
       ? Object.entries(facts.counters()).map(([name, value]) => ({ name, value }))
       : [];
     const identity = { name, deviceId, fingerprint, version };
-    return { ...identity, state: kind, reason, quic, counters, ...numbers };
+    return { ...identity, state: kind, reason, ...addresses, counters, ...numbers };
   });
 }
 
@@ -62,7 +64,7 @@ export function pingService(router: Router<Peer>): void {
 export interface SealedFacts
   extends Pick<
     HealthFacts,
-    "name" | "deviceId" | "fingerprint" | "version" | "quic" | "certificateExpiresAt"
+    "name" | "deviceId" | "fingerprint" | "version" | "quic" | "grpc" | "certificateExpiresAt"
   > {
   /** Why it is sealed, for people. */
   readonly reason: string;
@@ -74,7 +76,7 @@ export function sealedHealthService(router: Router<Peer>, facts: SealedFacts, cl
   const { name, deviceId, fingerprint, version, reason } = facts;
   router.handle(METHODS.Health.Status, () => ({
     ...{ name, deviceId, fingerprint, version, state: "sealed", reason, now: clock.now() },
-    ...{ quic: facts.quic(), certificateExpiresAt: facts.certificateExpiresAt() },
+    ...{ quic: facts.quic(), grpc: facts.grpc(), certificateExpiresAt: facts.certificateExpiresAt() },
     keyKinds: [...facts.keyKinds],
   }));
 }

@@ -108,6 +108,13 @@ describe("loadConfig", () => {
     });
   });
 
+  it("serves gRPC where it is told to, or not at all, and says nothing of it by itself", () => {
+    expect(load({}).grpc).toBeUndefined();
+    expect(load({ GATEHOUSE_GRPC: "off" }).grpc).toBe("off");
+    expect(load({ GATEHOUSE_GRPC: "off" }, { grpc: "[::1]:9" }).grpc).toEqual([{ host: "::1", port: 9 }]);
+    expect(codeOf(() => load({}, { grpc: "no:where" }))).toContain("usage.bad-argument");
+  });
+
   it("names the variable that was probably meant", () => {
     expect(codeOf(() => load({ GATEHOUSE_HOEM: "/x" }))).toBe(
       "config.invalid: unknown environment variable GATEHOUSE_HOEM (did you mean GATEHOUSE_HOME?)",

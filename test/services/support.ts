@@ -250,7 +250,7 @@ export class World implements AsyncDisposable {
       },
       health: {
         ...{ name: "home", deviceId: gatehouseId, fingerprint: "ab12", version: "1.2.3" },
-        ...{ quic: () => "127.0.0.1:7443", devicesBy: (state) => registry.countOf(state) },
+        ...{ grpc: () => "", quic: () => "127.0.0.1:7443", devicesBy: (state) => registry.countOf(state) },
         ...{ burntCodes: () => 2, certificateExpiresAt: () => 9 },
         counters: () => ({ retries: 7 }),
         state: () => vault.state,

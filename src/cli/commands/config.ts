@@ -53,6 +53,7 @@ function settingsOf(config: Config): readonly Row[] {
   const values: Readonly<Record<SettingName, string>> = {
     ...{ home: config.home, key_dir: config.keyDir, config: config.configFile, name: config.name },
     listen: config.listen.map(formatListenAddress).join(", "),
+    grpc: grpcOf(config),
     timeout: `${config.timeoutMs}ms`,
     certificate_lifetime: `${config.certificateLifetimeMs / 3_600_000}h`,
     ...{ log_level: config.logLevel ?? "info, on a terminal warn", debug: config.isDebug ? "1" : "0" },
@@ -60,6 +61,10 @@ function settingsOf(config: Config): readonly Row[] {
   return Object.entries(values).map(([name, value]) => ({
     ...{ name, value, origin: config.origins[name as SettingName] },
   }));
+}
+
+function grpcOf({ grpc, listen }: Config): string {
+  return grpc === "off" ? grpc : (grpc ?? listen).map(formatListenAddress).join(", ");
 }
 
 function limitsOf({ limits }: Config): readonly Row[] {

@@ -26,6 +26,7 @@ export function addServe({ program, bind }: Commands): void {
     .command("serve")
     .description("run the gatehouse of this home until it is told to stop")
     .option("--listen <host:port>", "where to listen, 127.0.0.1:7443 by default", gather)
+    .option("--grpc <host:port|off>", "where to serve gRPC over TCP, where --listen says by default")
     .option("--init", "make the home first when it is new")
     .option("--sealed", "start without the vault's key, and wait for: gatehouse unseal")
     .option("--open-pairing", "let one new device in, with a code that is shown here")
@@ -76,7 +77,13 @@ async function serve(context: Context, options: ServeOptions): Promise<undefined
   using recovery = isNew ? recoveryOfNew(context, options) : undefined;
   const begin = (start: "open" | "sealed") =>
     daemonClass.start({
-      ...{ home, keyDir, listen: config.listen, leafLifetimeMs: config.certificateLifetimeMs },
+      ...{
+        home,
+        keyDir,
+        listen: config.listen,
+        grpc: config.grpc,
+        leafLifetimeMs: config.certificateLifetimeMs,
+      },
       ...{ config, kek: key.provider, version: packageVersion(), pid: io.pid, start },
       ...(options.init === true && !isAgain ? { init: { name, recipient: recovery?.recipient } } : {}),
       ...{ clock: systemClock, random: systemRandom, logger },
@@ -93,8 +100,8 @@ async function serve(context: Context, options: ServeOptions): Promise<undefined
   key[Symbol.dispose]();
   recovery?.show(context);
   using manager = ServiceManager.of(io, systemClock, logger);
-  const { quic, deviceId, fingerprint, state } = daemon.ready;
-  output.result({ event: "ready", quic, deviceId, fingerprint, name: daemon.ready.name, state }, () =>
+  const { quic, grpc, deviceId, fingerprint, state } = daemon.ready;
+  output.result({ event: "ready", quic, grpc, deviceId, fingerprint, name: daemon.ready.name, state }, () =>
     greeting(context, daemon),
   );
   parent?.tell("ready");
@@ -151,6 +158,7 @@ function greeting({ config, output }: Context, { ready }: Daemon): string {
   const lines = facts(
     [
       ["address", ready.quic],
+      ["gRPC", ready.grpc ?? "off"],
       ["device id", ready.deviceId],
       ["fingerprint", grouped(ready.fingerprint)],
       ["home", config.home],

@@ -21,10 +21,10 @@ async function ask({ client, methods, options }: Session) {
   const askedAt = Date.now();
   const answer = await client.call(methods.Health.Status, {}, options);
   const answeredAt = Date.now();
-  const { name, deviceId, fingerprint, version, state, reason, quic, devices } = answer;
+  const { name, deviceId, fingerprint, version, state, reason, quic, grpc, devices } = answer;
   const { quarantinedDevices, heldDevices, burntCodes, certificateExpiresAt, now, keyKinds } = answer;
   return {
-    ...{ name, deviceId, fingerprint, version, wire: client.wire, state, reason, quic },
+    ...{ name, deviceId, fingerprint, version, wire: client.wire, state, reason, quic, grpc },
     ...{ devices, quarantinedDevices, heldDevices, burntCodes, certificateExpiresAt },
     keyKinds: [...keyKinds],
     // The gatehouse's clock against the middle of the round trip; positive when the gatehouse's is ahead.
@@ -41,6 +41,7 @@ function describe({ output, commandLine }: Context, status: Status): string {
       ["name", status.name],
       ["state", status.reason === "" ? status.state : `${status.state}: ${status.reason}`],
       ["address", status.quic],
+      ["gRPC", status.grpc === "" ? "off" : status.grpc],
       ["devices", String(status.devices)],
       ["certificate", expiry(status.certificateExpiresAt, now)],
       ["device id", status.deviceId],
