@@ -1,4 +1,4 @@
-// Writes src/gen/ from schemas/gatehouse/v1/*.proto: static message codecs (messages.js, messages.d.ts)
+// Writes src/gen/ from schemas/gatehouse/v1/*.proto and gRPC's own health service: static message codecs (messages.js, messages.d.ts)
 // and the method table (methods.ts) that the router and the clients share.
 import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -12,15 +12,16 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const schemas = join(root, "schemas/gatehouse/v1");
 const out = join(root, "src/gen");
 
-const files = (await readdir(schemas))
+const own = (await readdir(schemas))
   .filter((name) => name.endsWith(".proto"))
   .sort()
   .map((name) => join(schemas, name));
+const files = [...own, join(root, "schemas/grpc/health/v1/health.proto")];
+/** The table's name of a service that others have named as we do one of ours. */
+const RENAMED = new Map([["grpc.health.v1.Health", "GrpcHealth"]]);
 
 const METHODS_HEAD = `// Generated from schemas/; do not edit.
-import { gatehouse } from "./messages.js";
-
-const { v1 } = gatehouse;
+import { gatehouse, grpc } from "./messages.js";
 
 export type MethodKind = "unary" | "server" | "client" | "bidi";
 
@@ -101,7 +102,7 @@ async function generate() {
   await writeFile(join(out, "plain-numbers.ts"), PLAIN_NUMBERS);
   await writeFile(
     join(out, "index.ts"),
-    '// Generated from schemas/; do not edit.\nimport "./plain-numbers.ts";\nexport { gatehouse } from "./messages.js";\nexport { METHODS } from "./methods.ts";\nexport type { Codec, MethodDefinition, MethodKind } from "./methods.ts";\n',
+    '// Generated from schemas/; do not edit.\nimport "./plain-numbers.ts";\nexport { gatehouse, grpc } from "./messages.js";\nexport { METHODS } from "./methods.ts";\nexport type { Codec, MethodDefinition, MethodKind } from "./methods.ts";\n',
   );
 }
 
@@ -110,15 +111,24 @@ async function methodTable() {
   tree.resolvePath = (_origin, target) => (target.startsWith("/") ? target : join(root, "schemas", target));
   await tree.load(files);
   tree.resolveAll();
-  const services = tree
-    .lookup("gatehouse.v1")
-    .nestedArray.filter((entry) => entry instanceof protobuf.Service)
-    .sort((a, b) => a.name.localeCompare(b.name));
+  const services = ["gatehouse.v1", "grpc.health.v1"]
+    .flatMap((name) => tree.lookup(name).nestedArray)
+    .filter((entry) => entry instanceof protobuf.Service)
+    .sort((a, b) => tableName(a).localeCompare(tableName(b)));
   const rows = services.map(
     (service) =>
-      `  ${service.name}: {\n${service.methodsArray.map((method) => row(service, method)).join("\n")}\n  },`,
+      `  ${tableName(service)}: {\n${service.methodsArray.map((method) => row(service, method)).join("\n")}\n  },`,
   );
   return `${METHODS_HEAD}export const METHODS = {\n${rows.join("\n")}\n} as const;\n`;
+}
+
+function tableName(service) {
+  return RENAMED.get(fullName(service)) ?? service.name;
+}
+
+/** With its package, without the dot in front. */
+function fullName(type) {
+  return type.fullName.slice(1);
 }
 
 function row(service, method) {
@@ -130,5 +140,5 @@ function row(service, method) {
       ? "server"
       : "unary";
   const noSideEffects = method.options?.idempotency_level === "NO_SIDE_EFFECTS";
-  return `    ${method.name}: define({ path: "/gatehouse.v1.${service.name}/${method.name}", kind: "${kind}", hasNoSideEffects: ${noSideEffects}, request: v1.${method.resolvedRequestType.name}, response: v1.${method.resolvedResponseType.name} }),`;
+  return `    ${method.name}: define({ path: "/${fullName(service)}/${method.name}", kind: "${kind}", hasNoSideEffects: ${noSideEffects}, request: ${fullName(method.resolvedRequestType)}, response: ${fullName(method.resolvedResponseType)} }),`;
 }

@@ -8,6 +8,7 @@ import { type AuditReader, auditService } from "./audit.ts";
 import { type AuthorityDesk, authorityService } from "./authority.ts";
 import { type BackupDesk, backupService } from "./backup.ts";
 import { type DeviceDirectory, deviceService } from "./device.ts";
+import { grpcHealthService } from "./grpc-health.ts";
 import { type AuditTrail, type DecisionMaker, Guard, type RequestNotes } from "./guard.ts";
 import { type HealthFacts, healthService } from "./health.ts";
 import { type KeysDesk, keysService } from "./keys.ts";
@@ -67,6 +68,7 @@ export function createRouter(parts: ServiceParts): Router<Peer> {
   };
   const names = namesOf(devices);
   healthService(router, { guard, clock, facts: { ...parts.health, counters } });
+  grpcHealthService(router, "serving");
   deviceService(router, { gatehouseId, guard, devices, clock });
   usersService(router, { guard, users: parts.users, clock });
   policyService(router, {

@@ -2,6 +2,7 @@
 import { type Clock, GatehouseError, type Logger } from "../core/index.ts";
 import { METHODS } from "../gen/index.ts";
 import { Router } from "../rpc/index.ts";
+import { grpcHealthService } from "./grpc-health.ts";
 import { pingService, type SealedFacts, sealedHealthService } from "./health.ts";
 import type { Peer } from "./peer.ts";
 
@@ -45,11 +46,15 @@ export interface SealedParts {
   readonly unseal: (key: UnsealKey, caller: Peer) => Promise<{ readonly state: string }>;
 }
 
-/** Answers three methods; of all others it says that the vault is sealed. Whoever gets here has been pinned: no policy is asked. */
+/**
+ * Answers how it is, and one method more; of all others it says that the vault is sealed. Whoever gets here has been pinned:
+ * no policy is asked.
+ */
 export function createSealedRouter({ clock, logger, facts, unseal }: SealedParts): Router<Peer> {
   const router = new Router<Peer>({ clock, log: logger, unknownMethod: sealed });
   pingService(router);
   sealedHealthService(router, facts, clock);
+  grpcHealthService(router, "not-serving");
   router.handle(METHODS.Seal.Unseal, async (key, { peer }) => {
     try {
       return await unseal(key, peer);

@@ -113,6 +113,10 @@ export const SUBJECTS: Table = {
     Ping: (_request, context) => gatehouse("gatehouse:ping", context),
     Status: (_request, context) => gatehouse("gatehouse:status", context),
   },
+  GrpcHealth: {
+    Check: (_request, context) => gatehouse("gatehouse:ping", context),
+    Watch: (_request, context) => gatehouse("gatehouse:ping", context),
+  },
   Device: {
     List: (_request, context) => gatehouse("device:list", context),
     Show: (_request, context) => gatehouse("device:list", context),

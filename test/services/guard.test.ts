@@ -17,6 +17,10 @@ const CALLS: {
     Ping: (world, name) => world.call(name, Health.Ping, {}),
     Status: (world, name) => world.call(name, Health.Status, {}),
   },
+  GrpcHealth: {
+    Check: (world, name) => world.call(name, METHODS.GrpcHealth.Check, {}),
+    Watch: (world, name) => world.stream(name, METHODS.GrpcHealth.Watch, {}).next(),
+  },
   Device: {
     List: (world, name) => world.call(name, Device.List, {}),
     Show: (world, name) => world.call(name, Device.Show, { device: "phone" }),
@@ -113,7 +117,7 @@ const EVERY_CALL = Object.entries(CALLS).flatMap(([service, methods]) =>
 );
 /** They are allowed to all, or show what the caller may see, which may be nothing. */
 const OPEN_TO_ALL = [
-  ...["Health/Ping", "Health/Status", "Device/Renew"],
+  ...["Health/Ping", "Health/Status", "GrpcHealth/Check", "GrpcHealth/Watch", "Device/Renew"],
   ...["Tools/List", "Approvals/List", "Approvals/Watch"],
 ];
 
@@ -185,7 +189,7 @@ describe("every call", () => {
   beforeEach(furnished);
   afterEach(dispose);
 
-  it.each(EVERY_CALL.filter(([method]) => method !== "Health/Ping"))(
+  it.each(EVERY_CALL.filter(([method]) => !["Health/Ping", "GrpcHealth/Check"].includes(method)))(
     "%s leaves one record when it is allowed",
     async (_method, call) => {
       world.parts.windows.events = [{ kind: "expired" }];

@@ -193,6 +193,5 @@ export function errorOf({ code: number, details, metadata }: ServiceError): Gate
 function ownCode(number: number) {
   if (number === status.CANCELLED) return "rpc.cancelled";
   if (number === status.DEADLINE_EXCEEDED) return "rpc.deadline";
-  if (number === status.PERMISSION_DENIED) return "quic.not-admitted";
   return number === status.UNAVAILABLE ? "quic.closed" : "rpc.unknown-error";
 }

@@ -1,0 +1,162 @@
+/** The server's own manners, with time in the test's hands. */
+import { once } from "node:events";
+import { type ClientHttp2Session, connect, constants } from "node:http2";
+import { createConnection } from "node:net";
+import { connect as connectTls } from "node:tls";
+import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { GatehouseError, LIMITS, silentLogger } from "../../src/core/index.ts";
+import { GrpcServer } from "../../src/grpc/index.ts";
+import { Router } from "../../src/rpc/index.ts";
+import { Endpoints } from "../quic/endpoints.ts";
+import { PING } from "../rpc/support.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+
+const endpoints = new Endpoints();
+afterAll(() => endpoints[Symbol.dispose]());
+
+let clock: ManualClock;
+let server: GrpcServer<string>;
+let router: Router<string>;
+
+beforeEach(async () => {
+  clock = new ManualClock();
+  router = new Router<string>({ clock, log: silentLogger });
+  router.handle(PING, ({ payload }) => ({ payload }));
+  server = await GrpcServer.listen<string>({
+    ...{ listen: [{ host: "127.0.0.1", port: 0 }], clock, logger: silentLogger },
+    ...{ identity: endpoints.server, caPem: endpoints.fixtures.caPem },
+    admit: () => ({
+      kind: "admitted",
+      accept: (connection) => connection.onStream((stream) => router.serve(stream, "someone")),
+    }),
+    closing: (_cause, reason) => new GatehouseError("rpc.draining", reason),
+  });
+});
+afterEach(async () => {
+  const closing = server[Symbol.asyncDispose]();
+  clock.advance(LIMITS.grpcLingerMs);
+  await closing;
+  await router[Symbol.asyncDispose]();
+});
+
+const port = (): number => server.addresses[0]?.port ?? 0;
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+async function session(): Promise<ClientHttp2Session> {
+  const opened = connect(`https://127.0.0.1:${port()}`, tls());
+  opened.on("error", () => undefined);
+  await once(opened, "remoteSettings");
+  return opened;
+}
+
+function tls() {
+  const { keyPem: key, certificatePem: cert } = endpoints.device;
+  return { key, cert, ca: endpoints.fixtures.caPem, servername: "server.gatehouse.internal" };
+}
+
+interface Answer {
+  readonly status: unknown;
+  readonly grpcStatus: unknown;
+  readonly code: unknown;
+}
+
+/** Sends `body` as the whole of a call. */
+async function call(
+  on: ClientHttp2Session,
+  headers: Record<string, string>,
+  body: Uint8Array = Uint8Array.of(0, 0, 0, 0, 0),
+): Promise<Answer> {
+  const stream = on.request({
+    ":method": "POST",
+    ":path": PING.path,
+    "content-type": "application/grpc",
+    ...headers,
+  });
+  let all: Record<string, unknown> = {};
+  stream.on("response", (head) => (all = { ...all, ...head }));
+  stream.on("trailers", (trailers) => (all = { ...all, ...trailers }));
+  stream.on("error", () => undefined);
+  stream.resume();
+  stream.end(body);
+  await new Promise((resolve) => stream.once("close", resolve));
+  return { status: all[":status"], grpcStatus: all["grpc-status"], code: all["gatehouse-code"] };
+}
+
+describe("the gRPC server", () => {
+  it("answers what is no good call each in its own words", async () => {
+    const client = await session();
+    const good = { status: 200, grpcStatus: "0", code: undefined };
+    expect(await call(client, {})).toEqual(good);
+    expect(await call(client, { "content-type": "text/html" })).toMatchObject({ status: 415 });
+    expect(await call(client, { "grpc-encoding": "gzip" })).toMatchObject({
+      code: "rpc.unsupported-encoding",
+    });
+    expect(await call(client, { "grpc-timeout": "soon" })).toMatchObject({
+      code: "rpc.bad-frame",
+      grpcStatus: "3",
+    });
+    for (const body of [[], [0, 0, 0], [0, 0, 0, 0, 9, 1], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]) {
+      expect(await call(client, {}, Uint8Array.from(body))).toMatchObject({ code: "rpc.bad-frame" });
+    }
+    const large = Buffer.from([0, 0x7f, 0xff, 0xff, 0xff]);
+    expect(await call(client, {}, large)).toMatchObject({ code: "rpc.too-large", grpcStatus: "8" });
+    expect(await call(client, {})).toEqual(good);
+    client.destroy();
+  });
+
+  it("bounds headers and calls at once", async () => {
+    const client = await session();
+    expect(client.remoteSettings).toMatchObject({
+      maxConcurrentStreams: LIMITS.callsPerConnection,
+      maxHeaderListSize: LIMITS.grpcHeaderBytes,
+      initialWindowSize: LIMITS.streamWindowBytes,
+    });
+    const many = Object.fromEntries(Array.from({ length: 100 }, (_, at) => [`x-${at}`, "y"]));
+    expect(await call(client, many)).toMatchObject({ status: undefined });
+    client.destroy();
+  });
+
+  it("gives up on who does not finish its handshake", async () => {
+    const socket = createConnection({ host: "127.0.0.1", port: port() });
+    const closed = once(socket, "close");
+    await until(() => server.counters.accepted === 1);
+    clock.advance(LIMITS.handshakeMs);
+    await closed;
+    expect(server.counters).toMatchObject({ handshakeTimeouts: 1, failedHandshakes: 0 });
+  });
+
+  it("keeps a connection that answers its pings, and ends one that is idle for long", async () => {
+    const client = await session();
+    let goneWith: number | undefined;
+    client.on("goaway", (code) => (goneWith = code));
+    let pings = 0;
+    client.on("ping", () => (pings += 1));
+    for (let count = 1; count < LIMITS.grpcIdleMs / LIMITS.grpcPingMs; count += 1) {
+      clock.advance(LIMITS.grpcPingMs);
+      await until(() => pings === count);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(client.closed).toBe(false);
+    clock.advance(LIMITS.grpcPingMs);
+    await until(() => client.closed);
+    expect(goneWith).toBe(constants.NGHTTP2_NO_ERROR);
+    await until(() => server.connectionCount === 0);
+  });
+
+  it("ends a connection that does not answer its ping", async () => {
+    const mute = connectTls({ host: "127.0.0.1", port: port(), ALPNProtocols: ["h2"], ...tls() });
+    await once(mute, "secureConnect");
+    mute.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    mute.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
+    await once(mute, "data");
+    clock.advance(LIMITS.grpcPingMs);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(server.connectionCount).toBe(1);
+    clock.advance(LIMITS.grpcPingTimeoutMs);
+    await until(() => server.connectionCount === 0);
+    mute.destroy();
+  });
+});
