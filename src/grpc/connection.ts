@@ -5,7 +5,7 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import type { TLSSocket } from "node:tls";
-import { type Clock, type GatehouseError, LIMITS } from "../core/index.ts";
+import { type Clock, type GatehouseError, LIMITS, type Logger } from "../core/index.ts";
 import { type CallStream, closeOf } from "../rpc/index.ts";
 import { Backlog } from "./backlog.ts";
 import { GrpcCall, RESPONSE_HEAD } from "./call.ts";
@@ -28,6 +28,7 @@ export interface ConnectionOptions<Cause> {
   readonly closing: (cause: Cause, reason: string) => GatehouseError;
   readonly onHandling?: ((connection: GrpcConnection<Cause> | undefined) => void) | undefined;
   readonly clock: Clock;
+  readonly logger: Logger;
 }
 
 const SESSION_OPTIONS = {
@@ -106,12 +107,17 @@ export class GrpcConnection<Cause> {
     this.#session.destroy();
   }
 
-  /** Tells whose bytes are being handled while `work` does. */
+  /** Tells whose bytes are being handled while `work` does. A bug of ours there costs this connection, not the process. */
   handle(work: () => void): void {
-    const { onHandling } = this.#options;
+    const { onHandling, logger } = this.#options;
     onHandling?.(this);
     try {
       work();
+    } catch (failure) {
+      logger.error("grpc-connection-failed", {
+        error: failure instanceof Error ? (failure.stack ?? failure.message) : "unknown",
+      });
+      this.abandon();
     } finally {
       onHandling?.(undefined);
     }

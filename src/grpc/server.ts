@@ -153,9 +153,9 @@ export class GrpcServer<Cause> implements AsyncDisposable {
     remote: TcpAddress,
     { accept }: Extract<GrpcAdmission<Cause>, { readonly kind: "admitted" }>,
   ): void {
-    const { clock, closing, onHandling } = this.#options;
+    const { clock, logger, closing, onHandling } = this.#options;
     this.#newcomers.counters.admitted += 1;
-    const connection = new GrpcConnection<Cause>({ socket, remote, clock, closing, onHandling });
+    const connection = new GrpcConnection<Cause>({ socket, remote, clock, logger, closing, onHandling });
     this.#connections.add(connection);
     void connection.closed.then(() => this.#connections.delete(connection));
     accept?.(connection);

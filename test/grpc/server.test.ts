@@ -5,10 +5,10 @@ import { createConnection } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { GatehouseError, LIMITS, silentLogger } from "../../src/core/index.ts";
-import { GrpcServer } from "../../src/grpc/index.ts";
+import { type GrpcConnection, GrpcServer } from "../../src/grpc/index.ts";
 import { Router } from "../../src/rpc/index.ts";
 import { Endpoints } from "../quic/endpoints.ts";
-import { PING } from "../rpc/support.ts";
+import { OPEN, PING } from "../rpc/support.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 const endpoints = new Endpoints();
@@ -17,9 +17,11 @@ afterAll(() => endpoints[Symbol.dispose]());
 let clock: ManualClock;
 let server: GrpcServer<string>;
 let router: Router<string>;
+let connections: GrpcConnection<string>[];
 
 beforeEach(async () => {
   clock = new ManualClock();
+  connections = [];
   router = new Router<string>({ clock, log: silentLogger });
   router.handle(PING, ({ payload }) => ({ payload }));
   server = await GrpcServer.listen<string>({
@@ -27,7 +29,10 @@ beforeEach(async () => {
     ...{ identity: endpoints.server, caPem: endpoints.fixtures.caPem },
     admit: () => ({
       kind: "admitted",
-      accept: (connection) => connection.onStream((stream) => router.serve(stream, "someone")),
+      accept: (connection) => {
+        connections.push(connection);
+        connection.onStream((stream) => router.serve(stream, "someone"));
+      },
     }),
     closing: (_cause, reason) => new GatehouseError("rpc.draining", reason),
   });
@@ -126,6 +131,66 @@ describe("the gRPC server", () => {
     clock.advance(LIMITS.handshakeMs);
     await closed;
     expect(server.counters).toMatchObject({ handshakeTimeouts: 1, failedHandshakes: 0 });
+  });
+
+  it("forgets at once whose handshake has failed, and what it has refused", async () => {
+    const stranger = endpoints.fixtures.selfSigned("stranger");
+    const greetings = [
+      { ...tls(), key: stranger.keyPem, cert: stranger.certificatePem },
+      { ca: endpoints.fixtures.caPem, servername: "server.gatehouse.internal" },
+      { ...tls(), ALPNProtocols: [] },
+    ];
+    for (const greeting of greetings) {
+      const socket = connectTls({ host: "127.0.0.1", port: port(), ALPNProtocols: ["h2"], ...greeting });
+      socket.on("error", () => undefined);
+      await new Promise((resolve) => socket.once("close", resolve));
+    }
+    await until(() => server.counters.failedHandshakes === greetings.length);
+    clock.advance(LIMITS.handshakeMs);
+    expect(server.counters).toMatchObject({ accepted: greetings.length, admitted: 0, handshakeTimeouts: 0 });
+  });
+
+  it("ends calls with their reason and the connection after them when it is closed", async () => {
+    router.handle(OPEN, async function* (_request, { signal }) {
+      yield { expired: {} };
+      await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+    });
+    const client = await session();
+    let words = "";
+    client.on("goaway", (_code, _last, data?: Buffer) => (words ||= data?.toString() ?? ""));
+    const answer = call(client, { ":path": OPEN.path });
+    await until(() => router.callsInFlight === 1);
+    for (const connection of connections) connection.close("any", "enough");
+    expect(await answer).toMatchObject({ code: "rpc.draining", grpcStatus: "14" });
+    await until(() => words === "rpc.draining enough");
+    clock.advance(LIMITS.grpcLingerMs);
+    await until(() => server.connectionCount === 0);
+    expect(router.callsInFlight).toBe(0);
+  });
+
+  it("throws out who makes calls only to reset them", async () => {
+    const client = await session();
+    let goneWith: number | undefined;
+    client.on("goaway", (code) => (goneWith = code));
+    let count = 0;
+    for (; count < 20_000 && !client.closed && !client.destroyed; count += 1) {
+      const stream = client.request({
+        ":method": "POST",
+        ":path": PING.path,
+        "content-type": "application/grpc",
+      });
+      stream.on("error", () => undefined);
+      stream.close(constants.NGHTTP2_CANCEL);
+      if (count % 50 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    await until(() => goneWith !== undefined);
+    expect(count).toBeLessThan(20_000);
+    client.destroy();
+    await until(() => router.callsInFlight === 0);
+    // The session reads no more, and so does not see its peer leave.
+    clock.advance(LIMITS.grpcPingMs);
+    clock.advance(LIMITS.grpcPingTimeoutMs);
+    await until(() => server.connectionCount === 0);
   });
 
   it("keeps a connection that answers its pings, and ends one that is idle for long", async () => {
