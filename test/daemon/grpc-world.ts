@@ -13,6 +13,7 @@ import { homeLayout } from "../../src/files/index.ts";
 import { type Credentials, credentialsIn } from "../support/credentials.ts";
 import { GrpcJsCaller } from "../support/grpc-js-caller.ts";
 
+const LISTEN_MS = 15_000;
 const LOOPBACK = { host: "127.0.0.1", port: 0 };
 
 export class GrpcWorld implements AsyncDisposable {
@@ -97,12 +98,12 @@ export interface Knock {
   readonly serial: string | undefined;
 }
 
-/** Opens TLS with whatever `options` say, sends a well-formed HTTP/2 greeting, and listens until the end, or `listenMs`. */
+/** Opens TLS with whatever `options` say, sends a well-formed HTTP/2 greeting, and listens until the end, or the first word. */
 export function knock(
   daemon: Daemon,
   { caPem, serverName }: Credentials,
   options: ConnectionOptions = {},
-  listenMs = 5_000,
+  listenTo: "end" | "first word" = "end",
 ): Promise<Knock> {
   const [host = "", port = ""] = grpcOf(daemon).split(":");
   return new Promise((resolve) => {
@@ -121,11 +122,12 @@ export function knock(
     });
     socket.on("data", (chunk: Buffer) => {
       said += chunk.toString("latin1");
+      if (listenTo === "first word") socket.destroy();
     });
     socket.on("error", (error: NodeJS.ErrnoException) => {
       failure = error.code ?? error.message;
     });
-    const timer = setTimeout(() => socket.destroy(), listenMs);
+    const timer = setTimeout(() => socket.destroy(), LISTEN_MS);
     socket.once("close", () => {
       clearTimeout(timer);
       resolve({ protocol, said, failure, serial });

@@ -269,6 +269,7 @@ describe.each(WIRE_NAMES)("a call over %s", (name) => {
       for (; sent < 200; sent += 1) yield { payload: new Uint8Array(50_000) };
     })();
     const answer = caller.clientStream(COLLECT, many);
+    await until(() => take !== undefined);
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(sent * 50_000).toBeLessThan(4_000_000);
     take?.();
