@@ -34,6 +34,9 @@ export interface PolicyDeskParts {
   readonly changed: () => Promise<void>;
 }
 
+/** Work on policies that may be before a change, and before what only looks: changes always have room. */
+const CHANGES_AHEAD_MAX = 16;
+const TRIALS_AHEAD_MAX = 4;
 /** Where the home's own command line calls from. */
 const LOOPBACK = "127.0.0.1";
 /** Whoever changes policies holds it. */
@@ -61,7 +64,7 @@ export function policyDesk(parts: PolicyDeskParts): PolicyDesk {
     explain: (request) => authorizer.explain(request),
 
     change: (wish, author, mutation: Mutation<PolicyChange>) =>
-      turns.next(async () => {
+      turns.next(CHANGES_AHEAD_MAX, async () => {
         const prepared = await prepare(wish, author);
         let applied: Authorizer | undefined;
         const result = await shelf.transact(
@@ -81,7 +84,7 @@ export function policyDesk(parts: PolicyDeskParts): PolicyDesk {
       }),
 
     check: (signal) =>
-      turns.now(async () => {
+      turns.next(TRIALS_AHEAD_MAX, async () => {
         const recorded = recorder.recorded();
         const { matched } = await shadow({ recorded, current: authorizer, candidate: authorizer, signal });
         const { sources } = store.set();
@@ -90,7 +93,7 @@ export function policyDesk(parts: PolicyDeskParts): PolicyDesk {
       }),
 
     shadow: (wish, author, signal) =>
-      turns.now(async () => {
+      turns.next(TRIALS_AHEAD_MAX, async () => {
         const candidate = await authorizer.candidate(planOf(store, wish, author).sources);
         const report = await shadow({
           recorded: recorder.recorded(),
