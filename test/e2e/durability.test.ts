@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Resources } from "../../src/core/index.ts";
 import { METHODS } from "../../src/gen/index.ts";
-import { times } from "../support/effort.ts";
+import { isLong, times } from "../support/effort.ts";
 import { Install } from "../support/gatehouse-process.ts";
 import { OwnerDoor } from "../support/owner-door.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
@@ -99,39 +99,43 @@ describe("an acknowledged put", () => {
     expect(await again.stop("SIGKILL")).toBeNull();
   }, 60_000);
 
-  it("of the command line survives kill -9 in the middle of four loops of it", async () => {
-    const daemon = resources.use(await install.serve(["--init"]));
-    const done: string[] = [];
-    const { promise: enough, resolve } = deferred();
-    /** Puts one after the other, each a process, until the first that fails. */
-    const loop = async (prefix: string): Promise<unknown> => {
-      for (let index = 0; ; index += 1) {
-        const path = `${prefix}/${index}`;
-        const put = await install.run(["vault", "put", path, "--timeout", "3s"], valueFor(path));
-        if (put.exitCode !== 0) return put.exitCode;
-        done.push(path);
-        if (done.length === COMMANDS) resolve();
-      }
-    };
-    const loops = Array.from({ length: WRITERS }, (_, index) => loop(`cli/w${index}`));
-    await enough;
-    expect(await daemon.stop("SIGKILL")).toBeNull();
-    // Not there, or it is not known whether it was stored; never a success.
-    for (const exit of await Promise.all(loops)) expect([6, 12]).toContain(exit);
+  it.runIf(isLong)(
+    "of the command line survives kill -9 in the middle of four loops of it",
+    async () => {
+      const daemon = resources.use(await install.serve(["--init"]));
+      const done: string[] = [];
+      const { promise: enough, resolve } = deferred();
+      /** Puts one after the other, each a process, until the first that fails. */
+      const loop = async (prefix: string): Promise<unknown> => {
+        for (let index = 0; ; index += 1) {
+          const path = `${prefix}/${index}`;
+          const put = await install.run(["vault", "put", path, "--timeout", "3s"], valueFor(path));
+          if (put.exitCode !== 0) return put.exitCode;
+          done.push(path);
+          if (done.length === COMMANDS) resolve();
+        }
+      };
+      const loops = Array.from({ length: WRITERS }, (_, index) => loop(`cli/w${index}`));
+      await enough;
+      expect(await daemon.stop("SIGKILL")).toBeNull();
+      // Not there, or it is not known whether it was stored; never a success.
+      for (const exit of await Promise.all(loops)) expect([6, 12]).toContain(exit);
 
-    await using again = await install.serve();
-    await using door = await OwnerDoor.open(install.home, again.port);
-    for (const path of done) {
-      const { value, version } = await door.call(METHODS.Vault.Get, { path });
-      expect({ path, version, isSame: Buffer.from(value).equals(valueFor(path)) }).toEqual({
-        ...{ path, version: 1, isSame: true },
-      });
-    }
-    expect(new Set(done.map((path) => path.split("/")[1])).size).toBe(WRITERS);
-    const [first = ""] = done;
-    expect((await install.run(["vault", "get", first])).stdout.equals(valueFor(first))).toBe(true);
-    expect(await again.stop("SIGKILL")).toBeNull();
-  }, 60_000);
+      await using again = await install.serve();
+      await using door = await OwnerDoor.open(install.home, again.port);
+      for (const path of done) {
+        const { value, version } = await door.call(METHODS.Vault.Get, { path });
+        expect({ path, version, isSame: Buffer.from(value).equals(valueFor(path)) }).toEqual({
+          ...{ path, version: 1, isSame: true },
+        });
+      }
+      expect(new Set(done.map((path) => path.split("/")[1])).size).toBe(WRITERS);
+      const [first = ""] = done;
+      expect((await install.run(["vault", "get", first])).stdout.equals(valueFor(first))).toBe(true);
+      expect(await again.stop("SIGKILL")).toBeNull();
+    },
+    60_000,
+  );
 
   it("is not harmed when the journal ends inside the record after it: the rest is cut there", async () => {
     const copy = await copyHome();

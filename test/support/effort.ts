@@ -6,9 +6,12 @@ declare module "vitest" {
   }
 }
 
+/** Whether `npm run test:long` runs: for what is proved elsewhere too, at less expense. */
+export const isLong: boolean = inject("effort") === "long";
+
 /** How many times: `long` in `npm run test:long`, `short` in `npm test`, which shall end within minutes. */
 export function times({ short, long }: { readonly short: number; readonly long: number }): number {
-  return inject("effort") === "long" ? long : short;
+  return isLong ? long : short;
 }
 
 /** Of a property whose runs must have met certain cases: a few runs meet them by a seed of their own, many by themselves. */
@@ -16,5 +19,5 @@ export function runs({ short, long }: { readonly short: number; readonly long: n
   readonly numRuns: number;
   readonly seed?: number;
 } {
-  return inject("effort") === "long" ? { numRuns: long } : { numRuns: short, seed: 7 };
+  return isLong ? { numRuns: long } : { numRuns: short, seed: 7 };
 }
