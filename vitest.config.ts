@@ -7,8 +7,33 @@ Reflect.deleteProperty(env, "GATEHOUSE_WYCHEPROOF");
 
 /** Rooms whose tests leave nothing behind in their process: loaded once for all files, which is most of their time. */
 const ROOMS = [
-  ...["audit", "authz", "backup", "ca", "certs", "config", "core", "crypto", "files", "identity", "keystore"],
-  ...["measure", "observe", "pairing", "reference", "rpc", "services", "tools", "vault"],
+  ...[
+    "audit",
+    "authz",
+    "backup",
+    "bench",
+    "ca",
+    "certs",
+    "client",
+    "config",
+    "core",
+    "crypto",
+    "daemon",
+    "files",
+  ],
+  ...[
+    "grpc",
+    "identity",
+    "keystore",
+    "measure",
+    "observe",
+    "pairing",
+    "quic",
+    "reference",
+    "rpc",
+    "services",
+  ],
+  ...["tools", "vault"],
 ];
 const rooms = ROOMS.map((name) => `test/${name}/**/*.test.ts`);
 

@@ -13,7 +13,7 @@ import { treeDigest } from "../support/tree-digest.ts";
 const SERVE = ["serve", "--listen", "127.0.0.1:0"];
 /** Holds the last holder's process id, whether it got further or not. */
 const LOCK = "lock";
-const PLACES = times({ short: 4, long: 16 });
+const PLACES = times({ short: 2, long: 16 });
 
 const resources = new Resources();
 /** Stopped, with a snapshot and a journal after it. */

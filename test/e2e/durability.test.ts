@@ -16,7 +16,7 @@ const WRITERS = 4;
 const ACKNOWLEDGED = 200;
 /** Puts by the command line: each a process of its own. */
 const COMMANDS = times({ short: 8, long: 32 });
-const FLIPS_PER_FILE = 4;
+const FLIPS_PER_FILE = times({ short: 2, long: 8 });
 
 const resources = new Resources();
 let install: Install;

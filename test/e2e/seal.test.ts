@@ -2,6 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Resources } from "../../src/core/index.ts";
+import { isLong } from "../support/effort.ts";
 import { type Daemon, Install } from "../support/gatehouse-process.ts";
 
 const PASSPHRASE = "correct horse battery staple";
@@ -60,27 +61,31 @@ describe("a gatehouse with its key in a file", () => {
 });
 
 describe("a gatehouse with a passphrase", () => {
-  it("starts sealed where nobody can be asked, and opens for the right one alone, a few guesses at a time", async () => {
-    const right = await passphraseFile("right", PASSPHRASE);
-    const wrong = await passphraseFile("wrong", "incorrect horse battery");
-    const made = ["init", "--kek", "passphrase", "--kek-passphrase-file", right];
-    await install.json(made);
-    const first = await serve(["--kek-passphrase-file", right]);
-    await install.json(["vault", "put", "shared/a"], "kept");
-    expect(await first.stop()).toBe(0);
-    const daemon = await serve([]);
-    expect(await daemon.event("ready")).toMatchObject({ state: "sealed" });
-    expect(await install.outcome(["unseal"])).toMatchObject({ exit: 2 });
-    const unsealWith = (file: string) => install.outcome(["unseal", "--kek-passphrase-file", file]);
-    for (let attempt = 0; attempt < 5; attempt += 1) {
-      expect(await unsealWith(wrong)).toEqual({ exit: 8, code: "vault.wrong-key" });
-    }
-    expect(await unsealWith(wrong)).toEqual({ exit: 11, code: "vault.unseal-limited" });
-    expect(await install.json(["status"])).toMatchObject({ state: "sealed", keyKinds: ["passphrase"] });
-    expect(await daemon.stop()).toBe(0);
-    const again = await serve([]);
-    expect(await unsealWith(right)).toEqual({ exit: 0, code: undefined });
-    expect((await install.run(["vault", "get", "shared/a"])).stdout.toString()).toBe("kept");
-    expect(await again.stop()).toBe(0);
-  }, 60_000);
+  it.runIf(isLong)(
+    "starts sealed where nobody can be asked, and opens for the right one alone, a few guesses at a time",
+    async () => {
+      const right = await passphraseFile("right", PASSPHRASE);
+      const wrong = await passphraseFile("wrong", "incorrect horse battery");
+      const made = ["init", "--kek", "passphrase", "--kek-passphrase-file", right];
+      await install.json(made);
+      const first = await serve(["--kek-passphrase-file", right]);
+      await install.json(["vault", "put", "shared/a"], "kept");
+      expect(await first.stop()).toBe(0);
+      const daemon = await serve([]);
+      expect(await daemon.event("ready")).toMatchObject({ state: "sealed" });
+      expect(await install.outcome(["unseal"])).toMatchObject({ exit: 2 });
+      const unsealWith = (file: string) => install.outcome(["unseal", "--kek-passphrase-file", file]);
+      for (let attempt = 0; attempt < 5; attempt += 1) {
+        expect(await unsealWith(wrong)).toEqual({ exit: 8, code: "vault.wrong-key" });
+      }
+      expect(await unsealWith(wrong)).toEqual({ exit: 11, code: "vault.unseal-limited" });
+      expect(await install.json(["status"])).toMatchObject({ state: "sealed", keyKinds: ["passphrase"] });
+      expect(await daemon.stop()).toBe(0);
+      const again = await serve([]);
+      expect(await unsealWith(right)).toEqual({ exit: 0, code: undefined });
+      expect((await install.run(["vault", "get", "shared/a"])).stdout.toString()).toBe("kept");
+      expect(await again.stop()).toBe(0);
+    },
+    60_000,
+  );
 });
