@@ -1,6 +1,5 @@
 /** Which secrets a command is to find in which environment variables. */
-import { GatehouseError, LIMITS } from "../core/index.ts";
-import { isLoaderVariable } from "./loader-variables.ts";
+import { GatehouseError, isLoaderVariable, LIMITS } from "../core/index.ts";
 
 export interface SecretVariable {
   /** The environment variable. */

@@ -19,6 +19,7 @@ export { type ErrorDetails, GatehouseError, invariant, isErrorCode, isGatehouseE
 export { applyPatch, type PatchOperation, patchBetween } from "./json-patch.ts";
 export { isJsonObject, type JsonValue, jsonBytes, parseJson } from "./json-values.ts";
 export { LIMITS } from "./limits.ts";
+export { isLoaderVariable } from "./loader-variables.ts";
 export { type LogFields, type Logger, silentLogger } from "./logger.ts";
 export { type Random, systemRandom } from "./random.ts";
 export { Resources } from "./resources.ts";

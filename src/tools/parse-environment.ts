@@ -1,6 +1,5 @@
-import { LIMITS } from "../core/index.ts";
+import { isLoaderVariable, LIMITS } from "../core/index.ts";
 import type { ConfigTable } from "./config-table.ts";
-import { isLoaderVariable } from "./loader-variables.ts";
 
 type Variables = Readonly<Record<string, string>>;
 

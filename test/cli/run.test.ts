@@ -7,9 +7,8 @@ import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { childEnvironment } from "../../src/cli/child-environment.ts";
 import { concurrently } from "../../src/cli/concurrently.ts";
-import { isLoaderVariable } from "../../src/cli/loader-variables.ts";
 import { parseSecretVariables } from "../../src/cli/secret-variables.ts";
-import { LIMITS, Resources, utf8 } from "../../src/core/index.ts";
+import { isLoaderVariable, LIMITS, Resources, utf8 } from "../../src/core/index.ts";
 import { type Daemon, Install } from "../support/gatehouse-process.ts";
 
 const CANARY = "canary-4f81c2-value";

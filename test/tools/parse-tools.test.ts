@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { parseTools } from "../../src/tools/index.ts";
 import { CONFIG_FILE, failureOf, toolOf } from "./support.ts";
@@ -186,13 +185,6 @@ describe("parseTools", () => {
       expect(fault).toContain("config.invalid: tools.t.secrets.TOKEN: not a secret's path");
       expect(fault).not.toContain(path);
     }
-  });
-
-  it("knows the same loader variables as the command line", () => {
-    const listOf = (path: string): string =>
-      readFileSync(new URL(`../../src/${path}`, import.meta.url), "utf8").split("const NAMES")[1] ?? "";
-    expect(listOf("tools/loader-variables.ts")).toContain("LD_");
-    expect(listOf("tools/loader-variables.ts")).toBe(listOf("cli/loader-variables.ts"));
   });
 
   it("has a limit on everything that is counted", () => {
