@@ -34,6 +34,8 @@ const SELF_DECIDED: ReadonlySet<string> = new Set(
     ...["Approvals/List", "Approvals/Show", "Approvals/Watch", "Approvals/Decide"],
   ].map((method) => `/gatehouse.v1.${method}`),
 );
+/** Calls that cost something to be judged, whoever makes them: arguments are matched against patterns. */
+const COSTLY: ReadonlyMap<string, Action> = new Map([["/gatehouse.v1.Tools/Run", "tool:run"]]);
 /** Calls whose handlers write what came of them: they know first when they have decided. */
 const SELF_RECORDED: ReadonlySet<string> = new Set(["/gatehouse.v1.Tools/Run"]);
 
@@ -135,9 +137,12 @@ export class Guard {
     const { rates } = this.#options;
     // Each leaves a line in the audit log.
     rates.call(deviceId);
+    const costly = COSTLY.get(context.method.path);
+    if (costly !== undefined) rates.action(deviceId, costly);
     const call = this.#judge(context, request);
     // Calls that decide for themselves may yet be allowed.
-    if (call.isAllowed || SELF_DECIDED.has(context.method.path)) rates.action(deviceId, call.subject.action);
+    const isRated = call.isAllowed || SELF_DECIDED.has(context.method.path);
+    if (isRated && costly === undefined) rates.action(deviceId, call.subject.action);
     call.note();
     this.#granted.set(context, call);
     return this.#recorded(call, context, next);

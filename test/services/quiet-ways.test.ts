@@ -119,6 +119,35 @@ describe("a set of policies that nobody could change from anywhere", () => {
   });
 });
 
+describe("whoever may run no tool", () => {
+  it("has the arguments of so many calls looked at as others may make, and then of none", async () => {
+    let looks = 0;
+    await using watched = await Deploys.open(({ shop }) => ({
+      shop: {
+        tools: new Proxy(shop.tools, {
+          get: (tools, name) => {
+            if (name === "get") looks += 1;
+            const value: unknown = Reflect.get(tools, name);
+            return typeof value === "function" ? value.bind(tools) : value;
+          },
+        }),
+        run: (call, options) => shop.run(call, options),
+      },
+    }));
+    const tryOnce = () => watched.run("guest", { arguments: { environment: "x" } });
+    const codes: string[] = [];
+    for (let count = 0; count < 70; count += 1) {
+      watched.world.parts.clock.advance(60);
+      codes.push(await tryOnce());
+    }
+    expect(codes.slice(0, 60)).toEqual(Array(60).fill("authz.denied"));
+    expect(codes.at(-1)).toBe("rpc.rate-limited");
+    const before = looks;
+    expect(await tryOnce()).toBe("rpc.rate-limited");
+    expect(looks).toBe(before);
+  });
+});
+
 describe("a tool that somebody may not list", () => {
   it("is denied in the words of one that there is not", async () => {
     const refusal = (name: string) =>
