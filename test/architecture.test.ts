@@ -35,8 +35,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...["pairing", "vault", "backup", "authz", "audit", "observe", "config", "services", "tools"],
   ],
   client: [
-    ...["core", "gen", "crypto", "files", "keystore", "identity", "certs", "quic", "rpc", "pairing"],
-    ...["audit"],
+    ...["core", "gen", "crypto", "files", "keystore", "identity", "certs", "quic", "rpc", "grpc"],
+    ...["pairing", "audit"],
   ],
   measure: ["core", "client"],
   cli: ["core", "files", "keystore", "observe", "config", "daemon", "client", "measure"],

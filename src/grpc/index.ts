@@ -2,5 +2,11 @@ export type { GrpcConnection, TcpAddress } from "./connection.ts";
 export type { GrpcServerCounters } from "./newcomers.ts";
 export { REQUEST_ID_KEY } from "./request-head.ts";
 export { type GrpcAdmission, type GrpcHandshake, GrpcServer, type GrpcServerOptions } from "./server.ts";
+export {
+  type DialledTls,
+  dialTls,
+  type ServerVerification,
+  type TlsDialOptions,
+} from "./tls-dial.ts";
 export type { TlsContext } from "./tls-door.ts";
 export { CODE_KEY, HINT_KEY, RETRY_AFTER_KEY } from "./trailers.ts";
