@@ -16,9 +16,9 @@
  * the attempt for failed, says UNAVAILABLE, and waits longer each time.
  */
 import { constants } from "node:http2";
-import type { GatehouseError } from "../core/index.ts";
+import { type ErrorCode, type GatehouseError, isErrorCode } from "../core/index.ts";
 
-const SENTENCE_BYTES_MAX = 256;
+export const SENTENCE_BYTES_MAX = 256;
 const GOAWAY = 7;
 const HEAD_BYTES = 9;
 const FIXED_BYTES = 8;
@@ -36,4 +36,15 @@ export function refusal(error: Reason): Buffer {
   frame[3] = GOAWAY;
   frame.writeUInt32BE(constants.NGHTTP2_INADEQUATE_SECURITY, HEAD_BYTES + 4);
   return Buffer.concat([frame, words]);
+}
+
+/** What a GOAWAY's debug data says; undefined when that is nothing of ours. No control characters: it ends in a terminal. */
+export function readFarewell(
+  debugData: Uint8Array,
+): { readonly code: ErrorCode; readonly sentence: string } | undefined {
+  const text = Buffer.from(debugData.subarray(0, SENTENCE_BYTES_MAX))
+    .toString()
+    .replace(/[^\x20-\x7e]/g, "");
+  const [code = "", ...words] = text.split(" ");
+  return isErrorCode(code) ? { code, sentence: words.join(" ") } : undefined;
 }

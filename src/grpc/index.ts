@@ -1,3 +1,5 @@
+export { connectGrpc, type GrpcClient, type GrpcConnectOptions } from "./client.ts";
+export type { GrpcClientConnection } from "./client-connection.ts";
 export type { GrpcConnection, TcpAddress } from "./connection.ts";
 export type { GrpcServerCounters } from "./newcomers.ts";
 export { REQUEST_ID_KEY } from "./request-head.ts";

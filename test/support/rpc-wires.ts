@@ -1,6 +1,6 @@
 /** One router behind each of the wires there are, and a client of it. */
 import { GatehouseError, Resources, silentLogger, systemClock, systemRandom } from "../../src/core/index.ts";
-import { GrpcServer } from "../../src/grpc/index.ts";
+import { connectGrpc, GrpcServer } from "../../src/grpc/index.ts";
 import { Caller, type CallStream, Router, type RouterOptions } from "../../src/rpc/index.ts";
 import { Endpoints } from "../quic/endpoints.ts";
 import { GrpcJsCaller } from "./grpc-js-caller.ts";
@@ -17,7 +17,7 @@ export interface Wire extends AsyncDisposable {
 }
 
 export const PEER = "someone";
-export const WIRE_NAMES = ["memory", "QUIC", "gRPC"] as const;
+export const WIRE_NAMES = ["memory", "QUIC", "gRPC", "gRPC by grpc-js"] as const;
 export type WireName = (typeof WIRE_NAMES)[number];
 
 /** Fixtures are made once for all: OpenSSL takes its time. */
@@ -50,6 +50,8 @@ export class Wires implements Disposable {
         return this.#quic(router, resources);
       case "gRPC":
         return this.#grpc(router, resources);
+      case "gRPC by grpc-js":
+        return this.#grpcJs(router, resources);
     }
   }
 
@@ -67,6 +69,20 @@ export class Wires implements Disposable {
   }
 
   async #grpc(router: Router<string>, resources: Resources): Promise<WireCaller> {
+    const server = resources.use(await this.listenGrpc(router));
+    const { connection } = resources.use(
+      await connectGrpc({
+        address: { host: "127.0.0.1", port: server.addresses[0]?.port ?? 0 },
+        serverName: "server.gatehouse.internal",
+        identity: this.#endpoints.device,
+        verification: { kind: "strict", caPem: this.#endpoints.fixtures.caPem },
+        clock: systemClock,
+      }),
+    );
+    return framed(resources, () => connection.openStream());
+  }
+
+  async #grpcJs(router: Router<string>, resources: Resources): Promise<WireCaller> {
     const server = resources.use(await this.listenGrpc(router));
     const [address] = server.addresses;
     return resources.use(
