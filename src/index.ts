@@ -13,5 +13,7 @@ export {
   type Remote,
   Remotes,
   type ResumptionMode,
+  type Wire,
+  type WireChange,
 } from "./client/index.ts";
 export { type ErrorCode, GatehouseError, isGatehouseError } from "./core/index.ts";

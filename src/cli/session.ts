@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { Client, METHODS } from "../client/index.ts";
+import type { Client, METHODS, Wire } from "../client/index.ts";
 import type { Context } from "./context.ts";
 
 /** A connection to a gatehouse and what may be asked of it. */
@@ -21,7 +21,7 @@ export function withRemoteOption(command: Command): Command {
 
 /** Connects, lends the session to `work`, and closes it. The client is loaded only when it is needed. */
 export async function withSession<Result>(
-  { config, signal, idleMs }: Context & { readonly idleMs?: number },
+  { config, signal, idleMs, wire }: Context & { readonly idleMs?: number; readonly wire?: Wire | undefined },
   { on }: RemoteOption,
   work: (session: Session) => Promise<Result>,
 ): Promise<Result> {
@@ -33,6 +33,7 @@ export async function withSession<Result>(
     signal,
     timeoutMs,
     idleMs,
+    wire,
   });
   return await work({ client, methods, options: { signal, timeoutMs } });
 }

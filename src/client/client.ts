@@ -6,6 +6,7 @@ import type { HandshakeFacts } from "./lane.ts";
 import type { Link } from "./link.ts";
 import type { Remote } from "./remotes.ts";
 import type { RenewalOptions } from "./renewal-wish.ts";
+import type { Wire } from "./wire.ts";
 
 export interface ClientParts {
   readonly remote: Remote;
@@ -36,7 +37,6 @@ const SKEW_GRAIN_MS = 60_000;
  */
 export class Client implements AsyncDisposable {
   readonly remote: Remote;
-  readonly wire = "quic";
   readonly #link: Link;
   readonly #caller: Caller;
   readonly #settle: () => Promise<void>;
@@ -53,6 +53,16 @@ export class Client implements AsyncDisposable {
     this.#link = link;
     this.#caller = caller;
     this.#settle = settle;
+  }
+
+  /** What calls go over now. */
+  get wire(): Wire {
+    return this.#link.wire;
+  }
+
+  /** Why they do, for people. */
+  get wireReason(): string {
+    return this.#link.wireReason;
   }
 
   /** Of the newest connection, from the first packet to the checked server; so far, until it is checked. */

@@ -1,7 +1,5 @@
-import { certificatePem } from "../certs/index.ts";
 import {
   type Clock,
-  concat,
   equalBytes,
   LIMITS,
   type Logger,
@@ -13,7 +11,6 @@ import {
 import { LABELS } from "../crypto/index.ts";
 import { homeLayout } from "../files/index.ts";
 import type { DeviceId, DeviceIdentity, TlsIdentity } from "../identity/index.ts";
-import { ClientTls } from "../quic/index.ts";
 import { Caller } from "../rpc/index.ts";
 import { Client } from "./client.ts";
 import { type Destination, GatehouseDialer } from "./dialer.ts";
@@ -28,8 +25,9 @@ import { Renewals } from "./renewals.ts";
 import { dropSpareKeys } from "./spare-keys.ts";
 import { Tickets } from "./tickets.ts";
 import { tlsKeyFor } from "./tls-key.ts";
-
-const REQUESTS_ALPN = "gatehouse/1";
+import { Trust } from "./trust.ts";
+import type { Wire, WireChange } from "./wire.ts";
+import { WireMemory } from "./wire-memory.ts";
 
 export interface ConnectOptions extends DeviceConnectOptions {
   /** This device's install. */
@@ -49,6 +47,10 @@ export interface DeviceConnectOptions {
    * certificates alone, or nothing.
    */
   readonly resumption?: ResumptionMode | undefined;
+  /** The one wire that may be used. Default: QUIC where it gets through, else gRPC over TCP. */
+  readonly wire?: Wire | undefined;
+  /** Told of the wire that calls go over first, and of each change. */
+  readonly onWire?: ((change: WireChange) => void) | undefined;
   readonly clock?: Clock;
   readonly random?: Random;
   readonly logger?: Logger;
@@ -68,13 +70,6 @@ interface Renewer {
   readonly renew: (options: RenewalOptions) => Promise<Remote>;
   /** Renews unless another certificate than `refused` is stored by now. */
   readonly replace: (refused: Uint8Array) => Promise<Remote>;
-}
-
-/** What a connection to one gatehouse rests on. */
-interface Trust {
-  readonly tls: ClientTls;
-  readonly certificate: Uint8Array;
-  readonly caCertificates: readonly Uint8Array[];
 }
 
 /** This install as a client: its identity is read once, its TLS contexts and tickets are kept. */
@@ -115,18 +110,20 @@ export class Device {
     const renewer = this.#renewerOf(known, { clock, random, logger });
     const isLate = renewer !== undefined && hasRunOut(known, clock);
     const fresh = isLate ? await renewer.renew({ signal, timeoutMs }) : known;
-    const { remote, tls } = await this.#destinationOf(fresh, idleMs);
+    const first = await this.#destinationOf(fresh, idleMs);
+    const { remote } = first;
     const tickets = this.#ticketsWith({ clock, random, logger });
     const again = () => this.#lookAgain(remote, idleMs);
     const dialer = new GatehouseDialer({
-      ...{ first: { remote, tls }, again, tickets, clock, random, logger },
+      ...{ first, again, tickets, clock, random, logger, wire: options.wire },
+      udp: this.#wires(clock).of(remote.gatehouseId),
       renew: renewer?.replace,
       ...(remote.gatehouseId === this.id
         ? { isOwnKey: (key: Uint8Array) => this.#identity.tlsFor(key) !== undefined }
         : {}),
     });
-    const { resumption = "early" } = options;
-    const link = await Link.open({ dialer, clock, random, resumption }, { timeoutMs, signal });
+    const { resumption = "early", onWire } = options;
+    const link = await Link.open({ dialer, clock, random, resumption, onWire }, { timeoutMs, signal });
     const settle = (): Promise<void> => settledSoon(tickets, clock);
     const parts = { remote, link, caller: new Caller({ clock, random }), settle, clock };
     if (renewer === undefined) return new Client({ ...parts, keeper: undefined });
@@ -234,39 +231,28 @@ export class Device {
 
   /** With the authorities that were read before: what is known of them is known of these very bytes. */
   async #destinationOf(remote: Remote, idleMs: number): Promise<Destination> {
-    const { tls, caCertificates } = await this.#trustOf(remote, idleMs);
-    return { remote: { ...remote, caCertificates }, tls };
+    const trust = await this.#trustOf(remote, idleMs);
+    return { remote: { ...remote, caCertificates: trust.caCertificates }, trust };
   }
 
-  /** A certificate that was renewed, or another authority, makes a new context. */
   async #trustOf(remote: Remote, idleMs: number): Promise<Trust> {
-    const { gatehouseId, certificate, caCertificates } = remote;
+    const { gatehouseId, certificate } = remote;
     const kept = this.#trust.get(gatehouseId);
-    if (kept !== undefined && kept.tls.idleMs === idleMs && isSameTrust(kept, remote)) return kept;
-    const tls = await ClientTls.create({
-      identity: {
-        keyPem: (await this.#keyFor(certificate)).privateKeyPem,
-        certificatePem: certificatePem(certificate),
-      },
-      verification: { kind: "strict", caPem: caCertificates.map(certificatePem).join("") },
-      ...{ alpn: REQUESTS_ALPN, idleMs },
-    });
-    const trust = { tls, certificate, caCertificates };
+    if (kept?.fits(remote, idleMs) === true) return kept;
+    const trust = new Trust(remote, await this.#keyFor(certificate), idleMs);
     this.#trust.set(gatehouseId, trust);
     return trust;
+  }
+
+  #wires(clock: Clock): WireMemory {
+    const key = this.#identity.deriveKey(LABELS.wireMemoryKey);
+    return new WireMemory({ file: homeLayout(this.#home).wiresFile, key, clock });
   }
 }
 
 /** Opens the install at `home` and connects; see `Device`. */
 export async function connect({ home, ...options }: ConnectOptions): Promise<Client> {
   return await (await Device.open(home)).connect(options);
-}
-
-function isSameTrust(a: Trust, b: Remote): boolean {
-  return (
-    equalBytes(a.certificate, b.certificate) &&
-    equalBytes(concat(...a.caCertificates), concat(...b.caCertificates))
-  );
 }
 
 /** A disk that hangs is no reason to keep a command from ending. */

@@ -1,23 +1,37 @@
 import { gatehouseHost, inspectLeaf } from "../certs/index.ts";
 import {
   type Clock,
+  type ErrorCode,
   equalBytes,
   GatehouseError,
   isGatehouseError,
   type Logger,
   type Random,
 } from "../core/index.ts";
-import { type ClientTls, connectQuic, type QuicClientConnection } from "../quic/index.ts";
+import { connectGrpc } from "../grpc/index.ts";
+import {
+  closeError,
+  connectQuic,
+  isCloseCause,
+  NetworkWatch,
+  type QuicClientConnection,
+  udpNetwork,
+} from "../quic/index.ts";
 import { parseAddress } from "./address.ts";
 import { withClockHint } from "./clock-skew.ts";
-import type { Dialer, DialOptions } from "./lane.ts";
+import type { Dialer, Dialled, DialOptions } from "./lane.ts";
+import { isPassing } from "./link-failures.ts";
 import type { Remote } from "./remotes.ts";
 import type { Resumption, Tickets } from "./tickets.ts";
+import type { Trust } from "./trust.ts";
+import { type Unwired, WHY, type Wire } from "./wire.ts";
+import type { UdpHistory } from "./wire-memory.ts";
+import { raceWires, type WireDialOptions } from "./wire-race.ts";
 
-/** What a connection rests on: both may have changed since the last one. */
+/** What a connection rests on: all of it may have changed since the last one. */
 export interface Destination {
   readonly remote: Remote;
-  readonly tls: ClientTls;
+  readonly trust: Trust;
 }
 
 export interface GatehouseDialerParts {
@@ -32,12 +46,15 @@ export interface GatehouseDialerParts {
    */
   readonly isOwnKey?: (spkiSha256: Uint8Array) => boolean;
   readonly tickets: Tickets;
+  readonly udp: UdpHistory;
+  /** The one wire that is wanted; undefined for whichever is best. */
+  readonly wire: Wire | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
 }
 
-/** Makes QUIC connections to a gatehouse that this device is paired with, and keeps the tickets that come of them. */
+/** Makes connections to a gatehouse that this device is paired with, and keeps the tickets that come of QUIC's. */
 export class GatehouseDialer implements Dialer {
   readonly #parts: GatehouseDialerParts;
   #destination: Destination;
@@ -60,7 +77,9 @@ export class GatehouseDialer implements Dialer {
     if (!this.#isFirst) this.#destination = await this.#parts.again();
     this.#isFirst = false;
     const { remote } = this.#destination;
-    if (wanted === "ticket") return await tickets.take(remote);
+    // Where UDP does not get through, early data is lost, and a ticket with it.
+    const isUseful = wanted === "ticket" && this.#ways.quic && !(await this.#parts.udp.hasFailed());
+    if (isUseful) return await tickets.take(remote);
     return { session: undefined, rttMs: tickets.rttMs(remote.gatehouseId) };
   }
 
@@ -74,35 +93,80 @@ export class GatehouseDialer implements Dialer {
     return true;
   }
 
-  async dial(options: DialOptions): Promise<QuicClientConnection> {
+  hasOtherWay(failure: unknown): boolean {
+    return this.#ways.grpc && isPassing(failure);
+  }
+
+  async dial(options: DialOptions): Promise<Dialled> {
     const { name, lastSkewMs } = this.#destination.remote;
+    const { quic, grpc } = this.#ways;
+    const { wire, udp, clock } = this.#parts;
+    const parts = {
+      quic: quic ? (own: WireDialOptions) => this.#dialQuic(own) : undefined,
+      grpc: grpc ? (own: WireDialOptions) => this.#dialGrpc(own) : undefined,
+      ...{ only: wire === undefined ? undefined : WHY.wished, udp, clock },
+    };
     try {
-      return await this.#dial(options);
+      return await raceWires(parts, options);
     } catch (failure) {
       throw withClockHint(failure, name, lastSkewMs);
     }
   }
 
-  async #dial({ resumption, timeoutMs, signal, onMoveOn }: DialOptions): Promise<QuicClientConnection> {
-    const { tickets, clock, random, logger, isOwnKey } = this.#parts;
-    const { remote, tls } = this.#destination;
-    const { gatehouseId, caCertificates } = remote;
+  get #ways(): Readonly<Record<Wire, boolean>> {
+    const { wire } = this.#parts;
+    const { quic, grpc } = this.#destination.remote;
+    return { quic: wire !== "grpc" && quic !== "off", grpc: wire !== "quic" && grpc !== "off" };
+  }
+
+  async #dialQuic({ resumption, timeoutMs, signal, onMoveOn }: WireDialOptions): Promise<Unwired> {
+    const { tickets, clock, random, logger } = this.#parts;
+    const { remote, trust } = this.#destination;
     let quic: QuicClientConnection | undefined;
     quic = await connectQuic({
-      ...{ clock, random, logger, tls, timeoutMs, signal, onMoveOn, ...resumption },
-      serverName: gatehouseHost(gatehouseId),
+      ...{ clock, random, logger, timeoutMs, signal, onMoveOn, ...resumption },
+      tls: await trust.quic(),
+      serverName: gatehouseHost(remote.gatehouseId),
       address: parseAddress(remote.address),
-      checkPeer: ({ certificates }) => {
-        const expected = { caCertificates, gatehouseId, usage: "server", now: clock.now() } as const;
-        const { spkiSha256 } = inspectLeaf(certificates, expected);
-        if (isOwnKey?.(spkiSha256) === false) throw notOurGatehouse();
-      },
+      checkPeer: ({ certificates }) => this.#check(remote, certificates),
       onSession: (session) => {
         tickets.save(remote, { session, rttMs: quic?.connection.rttMs ?? resumption.rttMs });
       },
     });
     return quic;
   }
+
+  async #dialGrpc({ timeoutMs, signal, onMoveOn }: WireDialOptions): Promise<Unwired> {
+    const { clock } = this.#parts;
+    const { remote, trust } = this.#destination;
+    const dialled = await connectGrpc({
+      ...{ clock, timeoutMs, signal, onMoveOn, identity: trust.identity },
+      verification: { kind: "strict", caPem: trust.caPem },
+      serverName: gatehouseHost(remote.gatehouseId),
+      address: parseAddress(remote.grpc ?? remote.address),
+      checkPeer: ({ certificates }) => this.#check(remote, certificates),
+      closing,
+    });
+    // TCP does not move with this machine: on another network it would only be silent.
+    const watch = new NetworkWatch({
+      ...{ network: udpNetwork, clock, local: () => dialled.connection.localAddress },
+      changed: () => onMoveOn("recycle"),
+    });
+    void dialled.connection.closed.then(() => watch[Symbol.dispose]());
+    return dialled;
+  }
+
+  #check({ caCertificates, gatehouseId }: Remote, certificates: readonly Uint8Array[]): void {
+    const { clock, isOwnKey } = this.#parts;
+    const expected = { caCertificates, gatehouseId, usage: "server", now: clock.now() } as const;
+    const { spkiSha256 } = inspectLeaf(certificates, expected);
+    if (isOwnKey?.(spkiSha256) === false) throw notOurGatehouse();
+  }
+}
+
+/** What gRPC tells in a code and a sentence, with the hint that QUIC's close codes have. */
+export function closing(code: ErrorCode, sentence: string): GatehouseError {
+  return isCloseCause(code) ? closeError(code, sentence) : new GatehouseError(code, sentence);
 }
 
 function notOurGatehouse(): GatehouseError<"quic.wrong-server"> {

@@ -7,3 +7,4 @@ export type { HandshakeFacts } from "./lane.ts";
 export type { ResumptionMode } from "./link.ts";
 export { type Remote, Remotes } from "./remotes.ts";
 export type { RenewalOptions } from "./renewal-wish.ts";
+export type { Wire, WireChange } from "./wire.ts";

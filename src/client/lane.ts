@@ -2,6 +2,7 @@ import { type Clock, type GatehouseError, LIMITS } from "../core/index.ts";
 import type { CallStream, PendingCall } from "../rpc/index.ts";
 import type { Resumption } from "./tickets.ts";
 import { Vigil } from "./vigil.ts";
+import type { Wire } from "./wire.ts";
 
 /** What calls need of a connection. */
 export interface Carriage {
@@ -21,6 +22,9 @@ export interface Carriage {
 
 /** A connection that can be used, be it for early data only. */
 export interface Dialled extends AsyncDisposable {
+  readonly wire: Wire;
+  /** Why it is on that wire, for people. */
+  readonly reason: string;
   readonly connection: Carriage;
   /** Not before the connection has opened. */
   readonly handshakeMs: number;
@@ -35,7 +39,10 @@ export interface DialOptions {
   readonly resumption: Resumption;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
-  readonly onMoveOn: (reason: MoveOn) => void;
+  /** `dialled` should be replaced. */
+  readonly onMoveOn: (reason: MoveOn, dialled: Dialled) => void;
+  /** Another connection than the one that was dialled stands, and should be used in its place. Taken. */
+  readonly onBetter: (dialled: Dialled) => void;
 }
 
 /** Makes connections to one gatehouse. */
@@ -49,6 +56,8 @@ export interface Dialer {
    * about that before the next connection, which calls may then wait for.
    */
   mends(failure: GatehouseError): boolean;
+  /** Whether there is another way than the one whose handshake has failed so. */
+  hasOtherWay(failure: unknown): boolean;
 }
 
 /** How the connection came to be. */

@@ -8,10 +8,11 @@
 import { type Clock, LIMITS, type Random } from "../core/index.ts";
 import type { CallStream, MayRepeat, OpenStream, PendingCall } from "../rpc/index.ts";
 import { Backoff } from "./backoff.ts";
-import { type Dialer, type HandshakeFacts, Lane, type MoveOn } from "./lane.ts";
+import { type Dialer, type Dialled, type HandshakeFacts, Lane, type MoveOn } from "./lane.ts";
 import { closedHere, isLost, isPassing, isUnsure } from "./link-failures.ts";
 import { pause } from "./pause.ts";
 import type { Resumption } from "./tickets.ts";
+import type { Wire, WireChange } from "./wire.ts";
 
 /** An early call that was taken has its answer on the way when the handshake is over. */
 const EARLY_GRACE_MS = 50;
@@ -28,6 +29,8 @@ export interface LinkOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly resumption: ResumptionMode;
+  /** Calls go over another wire from now on. */
+  readonly onWire?: ((change: WireChange) => void) | undefined;
 }
 
 export interface FirstDial {
@@ -91,6 +94,15 @@ export class Link implements AsyncDisposable {
       // A connection that was left meanwhile need not move: its successor was made on the network of now.
       if (this.#lane === lane) throw failure;
     }
+  }
+
+  /** What the newest connection goes over, and why. */
+  get wire(): Wire {
+    return this.#latest?.dialled.wire ?? "quic";
+  }
+
+  get wireReason(): string {
+    return this.#latest?.dialled.reason ?? "";
   }
 
   get rttMs(): number | undefined {
@@ -232,27 +244,50 @@ export class Link implements AsyncDisposable {
   async #dialOnce(resumption: Resumption, timeoutMs: number, signal?: AbortSignal): Promise<Lane> {
     const { dialer, resumption: mode } = this.#options;
     const gone = this.#gone.signal;
-    let lane: Lane | undefined;
     const dialling = dialer.dial({
       ...{ resumption, timeoutMs },
       signal: signal === undefined ? gone : AbortSignal.any([signal, gone]),
-      onMoveOn: (reason) => {
-        if (lane !== undefined) this.#moveOn(lane, reason);
+      onMoveOn: (reason, moved) => {
+        for (const lane of this.#lanes) if (lane.dialled === moved) this.#moveOn(lane, reason);
       },
+      onBetter: (better) => this.#better(better),
     });
     this.#holdUntil(dialling);
-    const hadTicket = resumption.session !== undefined;
-    lane = new Lane({
-      ...{ dialled: await dialling, hadTicket, clock: this.#options.clock },
-      silent: (silent) => void this.#rescue(silent),
-    });
-    this.#watch(lane);
+    const lane = this.#laneOn(await dialling, resumption.session !== undefined);
     if (gone.aborted) {
       this.#close(lane);
       throw closedHere();
     }
     if (mode !== "early") await this.#untilReady(lane);
     return lane;
+  }
+
+  #laneOn(dialled: Dialled, hadTicket: boolean): Lane {
+    const lane = new Lane({
+      ...{ dialled, hadTicket, clock: this.#options.clock },
+      silent: (silent) => void this.#rescue(silent),
+    });
+    this.#watch(lane);
+    return lane;
+  }
+
+  /** A connection that was dialled beside the one in use stands: over the other wire, as a rule. */
+  #better(dialled: Dialled): void {
+    const old = this.#lane;
+    const isGood = old?.isReady === true && old.connection.isOpen;
+    const lane = this.#laneOn(dialled, false);
+    if (this.#gone.signal.aborted || (isGood && (old.dialled.wire === "quic" || dialled.wire === "grpc"))) {
+      this.#close(lane);
+      return;
+    }
+    this.#wasOpen = true;
+    this.#use(lane);
+    if (old === undefined) return;
+    if (old.isReady) this.#retire(old);
+    else {
+      this.#repeatEarly(old);
+      this.#close(old);
+    }
   }
 
   async #untilReady(lane: Lane): Promise<void> {
@@ -279,7 +314,10 @@ export class Link implements AsyncDisposable {
   }
 
   #use(lane: Lane): void {
+    const before = this.#latest?.dialled.wire;
     this.#latest = lane;
+    const { wire, reason } = lane.dialled;
+    if (wire !== before) this.#options.onWire?.({ wire, before, reason });
     // It may have died on the way here.
     if (this.#lanes.has(lane)) this.#lane = lane;
   }
@@ -308,7 +346,8 @@ export class Link implements AsyncDisposable {
   #givesUpOn(lane: Lane, failure: unknown): boolean {
     if (this.#gone.signal.aborted) return false;
     const mayComeBack = this.#wasOpen && isPassing(failure);
-    if (!mayComeBack && !(lane.hadTicket && isUnsure(failure))) return false;
+    const isTicket = lane.hadTicket && isUnsure(failure);
+    if (!mayComeBack && !isTicket && !this.#options.dialer.hasOtherWay(failure)) return false;
     this.#distrustsTickets ||= lane.hadTicket;
     this.#drop(lane);
     return true;

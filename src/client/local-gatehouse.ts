@@ -19,9 +19,11 @@ export async function localGatehouse(
     });
   }
   const { gatehouseName, certificate, caCertificates } = owner;
-  const address = endpoint["quic"];
+  const { quic, grpc } = endpoint;
+  const address = quic ?? grpc;
   if (typeof gatehouseName !== "string" || typeof address !== "string") throw damaged();
   return {
+    ...{ grpc: typeof grpc === "string" ? grpc : "off", quic: quic === undefined ? "off" : undefined },
     ...{ name: gatehouseName, gatehouseId: identity.id, identityKey: identity.publicKey, address },
     caCertificates: (Array.isArray(caCertificates) ? caCertificates : []).map(der),
     certificate: der(certificate),

@@ -26,6 +26,10 @@ export interface Remote {
   readonly identityKey: Uint8Array;
   /** HOST:PORT. */
   readonly address: string;
+  /** Where it serves gRPC, HOST:PORT; default `address`, on TCP. */
+  readonly grpc?: string | "off" | undefined;
+  /** It serves gRPC alone. */
+  readonly quic?: "off" | undefined;
   /** DER of the authorities that may certify this gatehouse. */
   readonly caCertificates: readonly Uint8Array[];
   /** This device's certificate there, DER. */
@@ -126,13 +130,15 @@ export class Remotes {
   /** A gatehouse that moved, or that is to be called otherwise here. @throws remote.not-found, remote.name-taken, usage.bad-argument */
   async set(
     on: string,
-    { address, name }: { readonly address?: string; readonly name?: string },
+    { address, grpc, name }: { readonly address?: string; readonly grpc?: string; readonly name?: string },
   ): Promise<Remote> {
     if (address !== undefined) parseAddress(address);
+    if (grpc !== undefined && grpc !== "off") parseAddress(grpc);
     if (name !== undefined) checkName(name);
     return await this.#update((document) => {
       const before = known(document, on);
-      const after = { ...before, address: address ?? before.address, name: name ?? before.name };
+      const own = { address: address ?? before.address, grpc: grpc ?? before.grpc };
+      const after = { ...before, ...own, name: name ?? before.name };
       const isTaken = document.remotes.some(
         (other) => other.name === after.name && other.gatehouseId !== before.gatehouseId,
       );
@@ -327,6 +333,8 @@ function parseRemote(value: unknown): Remote {
     pairedAt: unixMs(pairedAt),
     certificateExpiresAt: unixMs(certificateExpiresAt),
     ...(typeof fields["lastSkewMs"] === "number" ? { lastSkewMs: fields["lastSkewMs"] } : {}),
+    ...(typeof fields["grpc"] === "string" ? { grpc: fields["grpc"] } : {}),
+    ...(fields["quic"] === "off" ? { quic: "off" as const } : {}),
     ...(fields["renewal"] === undefined ? {} : { renewal: parseWish(fields["renewal"]) }),
   };
 }

@@ -16,14 +16,14 @@
  * certificate has run out. A gatehouse goes on showing a certificate of an old authority for as long as any device may hold one: a
  * device whose own certificate is good has been left behind by no rotation.
  */
-import { certificateFacts, certificatePem, gatehouseHost, inspectLeaf, spkiOf } from "../certs/index.ts";
+import { certificateFacts, certificatePem, inspectLeaf, spkiOf } from "../certs/index.ts";
 import { type Clock, GatehouseError, isGatehouseError, LIMITS } from "../core/index.ts";
 import { sha256 } from "../crypto/index.ts";
 import { METHODS } from "../gen/index.ts";
-import { ClientTls, connectQuic, type PeerVerification, type QuicClientConnection } from "../quic/index.ts";
+import type { PeerVerification } from "../quic/index.ts";
 import { Caller } from "../rpc/index.ts";
-import { parseAddress } from "./address.ts";
 import { askedNow, isSkewed, skewSentence, skewSince, withClockHint } from "./clock-skew.ts";
+import { dialPlainly, type PlainConnection } from "./plain-dial.ts";
 import type { Remote, RenewalWish } from "./remotes.ts";
 import { checkedRenewal, type RenewedCertificate } from "./renewal-answer.ts";
 import {
@@ -34,7 +34,6 @@ import {
   storedWish,
 } from "./renewal-wish.ts";
 
-const REQUESTS_ALPN = "gatehouse/1";
 /** The gatehouse lets an expired certificate through TLS only for who has just failed there. */
 const LATE_ATTEMPTS = 2;
 
@@ -82,9 +81,9 @@ export async function useCertificate(
   remote: Remote,
   options: RenewalOptions,
 ): Promise<void> {
-  await using quic = await dial("strict", { parts, remote, options });
+  await using connection = await dial("strict", { parts, remote, options });
   using caller = new Caller(parts);
-  await caller.unary(() => quic.connection.openStream(), METHODS.Health.Ping, {}, callOptions(options));
+  await caller.unary(() => connection.openStream(), METHODS.Health.Ping, {}, callOptions(options));
 }
 
 interface Renewal {
@@ -144,12 +143,12 @@ async function outcomeOf(wish: RenewalWish, renewal: Renewal): Promise<Answered 
 /** Undefined when the gatehouse, verified, says that the certificate has run out. */
 async function askOnTime(wish: RenewalWish, renewal: Renewal): Promise<Answered | Unfit | undefined> {
   const { name, lastSkewMs } = renewal.remote;
-  await using quic = await dial("strict", renewal).catch((failure: unknown) => {
+  await using connection = await dial("strict", renewal).catch((failure: unknown) => {
     // What is said before the handshake is over anybody may have said.
     throw withClockHint(failure, name, lastSkewMs);
   });
   try {
-    return await askOver(quic, wish, renewal);
+    return await askOver(connection, wish, renewal);
   } catch (failure) {
     if (isGatehouseError(failure, "certificate.expired")) return undefined;
     throw failure;
@@ -160,8 +159,8 @@ async function askOnTime(wish: RenewalWish, renewal: Renewal): Promise<Answered 
 async function askLate(wish: RenewalWish, renewal: Renewal): Promise<Answered | Unfit> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      await using quic = await dial("danger-any-key", renewal);
-      return await askOver(quic, wish, renewal);
+      await using connection = await dial("danger-any-key", renewal);
+      return await askOver(connection, wish, renewal);
     } catch (failure) {
       if (!REFUSED.some((code) => isGatehouseError(failure, code))) throw failure;
       if (attempt === LATE_ATTEMPTS) throw expired(renewal.remote, failure);
@@ -173,7 +172,7 @@ async function askLate(wish: RenewalWish, renewal: Renewal): Promise<Answered | 
 const REFUSED = ["certificate.expired", "certificate.untrusted", "quic.not-admitted"] as const;
 
 async function askOver(
-  quic: QuicClientConnection,
+  connection: PlainConnection,
   wish: RenewalWish,
   { parts, remote, options }: Renewal,
 ): Promise<Answered | Unfit> {
@@ -181,12 +180,12 @@ async function askOver(
   using caller = new Caller(parts);
   const { certificateRequest, nonce, requestId } = wish;
   const asked = askedNow(clock);
-  const open = () => quic.connection.openStream();
+  const open = () => connection.openStream();
   try {
     const request = { certificateRequest, nonce };
     const call = { requestId, ...callOptions(options) };
     const answer = await caller.unary(open, METHODS.Device.Renew, request, call);
-    const [shown = new Uint8Array(0)] = quic.connection.peerCertificates;
+    const [shown = new Uint8Array(0)] = connection.peerCertificates;
     const serverSpkiSha256 = sha256(spkiOf(shown));
     const renewed = checkedRenewal(answer, { remote, wish, deviceId: identity.id, serverSpkiSha256 });
     return { kind: "answered", renewed, skewMs: skewSince(asked, clock, answer.now) };
@@ -205,32 +204,21 @@ const UNFIT = [
 ] as const;
 
 async function dial(
-  verification: PeerVerification["kind"],
+  kind: PeerVerification["kind"],
   { parts, remote, options }: Renewal,
-): Promise<QuicClientConnection> {
-  const { keyFor, clock, random, logger } = parts;
-  const { address, certificate, gatehouseId, caCertificates } = remote;
-  const { timeoutMs = LIMITS.handshakeMs, signal } = options;
-  const isStrict = verification === "strict";
+): Promise<PlainConnection> {
+  const { keyFor, clock } = parts;
+  const { certificate, gatehouseId, caCertificates } = remote;
+  const { timeoutMs, signal } = options;
+  const isStrict = kind === "strict";
   const { privateKeyPem: keyPem } = await keyFor(certificate);
-  return await connectQuic({
-    ...{
-      clock,
-      random,
-      logger,
-      signal,
-      address: parseAddress(address),
-      serverName: gatehouseHost(gatehouseId),
-    },
-    timeoutMs: Math.min(timeoutMs, LIMITS.handshakeMs),
-    tls: await ClientTls.create({
-      identity: { keyPem, certificatePem: certificatePem(certificate) },
-      verification: isStrict
-        ? { kind: "strict", caPem: caCertificates.map(certificatePem).join("") }
-        : { kind: "danger-any-key" },
-      alpn: REQUESTS_ALPN,
-    }),
-    checkPeer: ({ certificates }) => {
+  return await dialPlainly(remote, {
+    ...{ ...parts, signal, timeoutMs },
+    identity: { keyPem, certificatePem: certificatePem(certificate) },
+    verification: isStrict
+      ? { kind, caPem: caCertificates.map(certificatePem).join("") }
+      : { kind: "danger-any-key" },
+    checkPeer: (certificates) => {
       if (isStrict)
         inspectLeaf(certificates, { caCertificates, gatehouseId, usage: "server", now: clock.now() });
     },

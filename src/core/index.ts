@@ -16,6 +16,7 @@ export {
 export { type Clock, systemClock } from "./clock.ts";
 export { ERROR_CODES, type ErrorCode, EXIT, STATUS, type Status } from "./error-codes.ts";
 export { type ErrorDetails, GatehouseError, invariant, isErrorCode, isGatehouseError } from "./errors.ts";
+export { firstOf, type RaceOptions } from "./first-of.ts";
 export { applyPatch, type PatchOperation, patchBetween } from "./json-patch.ts";
 export { isJsonObject, type JsonValue, jsonBytes, parseJson } from "./json-values.ts";
 export { LIMITS } from "./limits.ts";

@@ -286,6 +286,14 @@ export const LIMITS = {
   ticketBytes: 32_768,
   /** What a client waits at its end for tickets to be written: they are worth a round trip, not more. */
   ticketSettleMs: 100,
+  /** How long UDP gets before TCP is tried beside it: RFC 8305 gives an address as much. */
+  tcpAfterMs: 250,
+  /** From going over to TCP to asking whether UDP gets through again; doubles each time, to the longest pause. */
+  udpProbeMs: 5_000,
+  udpProbeMaxMs: 60_000,
+  /** Networks on which UDP failed that a home remembers, and for how long: then TCP is tried at once, UDP beside it. */
+  udpFailures: 64,
+  udpFailureMs: 86_400_000,
   /** How long a client's calls wait for a lost gatehouse to come back before they say that it is gone. */
   reconnectMs: 10_000,
   /** Between attempts to reach it: from the first to the longest pause, before jitter. */

@@ -88,6 +88,11 @@ export const LABELS = {
   /** The hash that ties a client's session ticket to the gatehouse and the certificates it was got with. */
   ticketBinding: "gatehouse/v1/client/ticket-binding",
 
+  /** Where UDP does not get through, under a hash that tells nobody which networks those are, … */
+  wireMemory: "gatehouse/v1/client/wire-memory",
+  /** … keyed by this, derived from the identity. */
+  wireMemoryKey: "gatehouse/v1/client/wire-memory-key",
+
   /** Gatehouse's identity key over the manifest of a backup. */
   backupManifest: "gatehouse/v1/backup/manifest",
 

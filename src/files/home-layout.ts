@@ -21,6 +21,8 @@ export interface HomeLayout {
   readonly remotesFile: string;
   /** What lets this home come back to those gatehouses in one round trip; secret, and expendable. */
   readonly ticketsDir: string;
+  /** On which networks UDP did not get through to which gatehouse; expendable. */
+  readonly wiresFile: string;
   /** Held by the home's one daemon. */
   readonly lockFile: string;
   /** Where the running daemon listens, for the client commands of this home. */
@@ -42,6 +44,7 @@ export function homeLayout(root: string): HomeLayout {
     requestsFile: join(home, "requests"),
     remotesFile: join(home, "remotes.json"),
     ticketsDir: join(home, "tickets"),
+    wiresFile: join(home, "wires"),
     lockFile: join(home, "lock"),
     endpointFile: join(home, "endpoint.json"),
   });

@@ -32,6 +32,7 @@ export class GrpcClientConnection {
   readonly opened = Promise.resolve({ isResumed: false });
   /** Settles once, when the connection can carry nothing more, with the reason. */
   readonly closed: Promise<GatehouseError>;
+  readonly localAddress: string;
   readonly #options: ClientConnectionOptions;
   readonly #session: ClientHttp2Session;
   readonly #calls = new Set<GrpcClientCall>();
@@ -48,6 +49,7 @@ export class GrpcClientConnection {
   constructor(options: ClientConnectionOptions) {
     const { socket, serverName } = options;
     this.#options = options;
+    this.localAddress = socket.localAddress ?? "";
     this.closed = new Promise((resolve) => {
       this.#settle = resolve;
     });

@@ -21,11 +21,13 @@ export interface PingReport {
   /** Milliseconds, to the microsecond; absent when nothing was answered. */
   readonly rttMs: Percentiles | undefined;
   readonly wire: string;
+  /** Why it was that one. */
+  readonly wireReason: string;
   readonly handshakeMs: number;
 }
 
 /** What is measured: a connection that answers calls. */
-export type PingTarget = Pick<Client, "call" | "wire" | "handshakeMs">;
+export type PingTarget = Pick<Client, "call" | "wire" | "wireReason" | "handshakeMs">;
 
 /**
  * One `Health.Ping` after another on one connection; a question without an answer counts as lost.
@@ -43,9 +45,16 @@ export async function ping(target: PingTarget, options: PingOptions): Promise<Pi
     }
     if (sequence < count && intervalMs > 0) await pause(intervalMs, clock, signal);
   }
-  const { wire, handshakeMs } = target;
+  const { wire, wireReason, handshakeMs } = target;
   const rttMs = samples.length === 0 ? undefined : percentiles(samples);
-  return { sent: count, received: samples.length, rttMs, wire, handshakeMs: toMicroseconds(handshakeMs) };
+  return {
+    sent: count,
+    received: samples.length,
+    rttMs,
+    wire,
+    wireReason,
+    handshakeMs: toMicroseconds(handshakeMs),
+  };
 }
 
 async function roundTrip(target: PingTarget, options: PingOptions): Promise<number | undefined> {

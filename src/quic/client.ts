@@ -1,9 +1,8 @@
-import { type Clock, GatehouseError, LIMITS, type Logger, type Random } from "../core/index.ts";
+import { type Clock, firstOf, GatehouseError, LIMITS, type Logger, type Random } from "../core/index.ts";
 import { formatAddress, resolveAddress, type SocketAddress } from "./address.ts";
 import { QuicConnection } from "./connection.ts";
 import { CONNECTION_ID_BYTES } from "./connection-ids.ts";
 import type { Handshake } from "./connection-options.ts";
-import { firstOf } from "./first-of.ts";
 import type { Admission } from "./gate.ts";
 import { Migration } from "./migration.ts";
 import { loadQuiche, type NativeConfig, type Quiche } from "./native.ts";

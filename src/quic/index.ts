@@ -11,6 +11,7 @@ export type { QuicConnection } from "./connection.ts";
 export type { Handshake } from "./connection-options.ts";
 export type { Admission, PeerAdmission } from "./gate.ts";
 export type { DatagramSocket, Network, OnDatagram } from "./network.ts";
+export { NetworkWatch } from "./network-watch.ts";
 export {
   QuicServer,
   type QuicServerCounters,
@@ -23,3 +24,4 @@ export {
 export type { QuicStream, StreamSink } from "./stream.ts";
 export type { OnStream, Signal } from "./stream-table.ts";
 export type { PeerVerification, TlsIdentity } from "./tls.ts";
+export { udpNetwork } from "./udp-socket.ts";

@@ -60,6 +60,8 @@ export class FakeConnection implements Carriage, Dialled {
   readonly opened: Promise<{ readonly isResumed: boolean }>;
   readonly closed: Promise<GatehouseError>;
   readonly streams: { readonly near: MemoryStream; readonly far: MemoryStream }[] = [];
+  readonly wire = "quic";
+  readonly reason = "";
   isOpen = false;
   isEarly: boolean;
   isDisposed = false;
@@ -226,13 +228,19 @@ export class FakeGatehouse implements Dialer {
     return this.#isMending;
   }
 
+  hasOtherWay(): boolean {
+    return false;
+  }
+
   async dial(options: DialOptions): Promise<Dialled> {
     this.dials.push(options);
     const [answer = "open", ...rest] = this.script;
     if (rest.length > 0) this.script = rest;
     if (answer instanceof GatehouseError) throw answer;
-    const connection = new FakeConnection(answer === "early", options.onMoveOn, (stream) =>
-      this.router.serve(stream, "device"),
+    const connection: FakeConnection = new FakeConnection(
+      answer === "early",
+      (reason) => options.onMoveOn(reason, connection),
+      (stream) => this.router.serve(stream, "device"),
     );
     connection.isSilent = this.isSilent;
     if (answer === "open") connection.open(options.resumption.session !== undefined);

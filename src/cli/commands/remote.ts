@@ -15,6 +15,7 @@ export function addRemote({ program, bind }: Commands): void {
       .command("set <name> [address]")
       .description("change where a gatehouse is dialled, or what it is called here")
       .option("--address <host:port>", "where it is dialled from now on")
+      .option("--grpc <host:port|off>", "where it serves gRPC over TCP; by default where it serves QUIC")
       .option("--name <name>", "what it is called here from now on"),
     set,
   );
@@ -61,6 +62,7 @@ function shown(remote: Remote & { readonly isDefault: boolean }) {
 
 interface SetOptions {
   readonly address?: string;
+  readonly grpc?: string;
   readonly name?: string;
 }
 
@@ -70,18 +72,24 @@ async function set(
   options: SetOptions,
 ): Promise<undefined> {
   const text = options.address ?? positional;
-  if (text === undefined && options.name === undefined) {
+  if (text === undefined && options.name === undefined && options.grpc === undefined) {
     throw new GatehouseError("usage.bad-argument", "remote set needs something to change", {
       hint: "for example --address 192.0.2.7:7443, or --name office",
     });
   }
   const address = text === undefined ? {} : { address: formatListenAddress(parseListenAddress(text)) };
   const renamed = options.name === undefined ? {} : { name: options.name };
-  const remote = await (await openRemotes(context)).set(on, { ...address, ...renamed });
+  const grpc = options.grpc === undefined ? {} : { grpc: grpcAddress(options.grpc) };
+  const remote = await (await openRemotes(context)).set(on, { ...address, ...grpc, ...renamed });
+  const where = remote.grpc === undefined ? remote.address : `${remote.address}, gRPC: ${remote.grpc}`;
   context.output.done(
-    { remote: { name: remote.name, address: remote.address } },
-    () => `${printable(remote.name)} is dialled at ${remote.address}`,
+    { remote: { name: remote.name, address: remote.address, grpc: remote.grpc ?? remote.address } },
+    () => `${printable(remote.name)} is dialled at ${where}`,
   );
+}
+
+function grpcAddress(text: string): string {
+  return text === "off" ? text : formatListenAddress(parseListenAddress(text));
 }
 
 async function choose(context: Context, [name = ""]: readonly string[]): Promise<undefined> {

@@ -15,6 +15,8 @@ export function addStatus({ program, bind }: Commands): void {
   });
 }
 
+const WIRES = { quic: "QUIC", grpc: "gRPC over TCP" } as const;
+
 type Status = Awaited<ReturnType<typeof ask>>;
 
 async function ask({ client, methods, options }: Session) {
@@ -24,7 +26,18 @@ async function ask({ client, methods, options }: Session) {
   const { name, deviceId, fingerprint, version, state, reason, quic, grpc, devices } = answer;
   const { quarantinedDevices, heldDevices, burntCodes, certificateExpiresAt, now, keyKinds } = answer;
   return {
-    ...{ name, deviceId, fingerprint, version, wire: client.wire, state, reason, quic, grpc },
+    ...{
+      name,
+      deviceId,
+      fingerprint,
+      version,
+      wire: client.wire,
+      wireReason: client.wireReason,
+      state,
+      reason,
+      quic,
+      grpc,
+    },
     ...{ devices, quarantinedDevices, heldDevices, burntCodes, certificateExpiresAt },
     keyKinds: [...keyKinds],
     // The gatehouse's clock against the middle of the round trip; positive when the gatehouse's is ahead.
@@ -40,14 +53,14 @@ function describe({ output, commandLine }: Context, status: Status): string {
     [
       ["name", status.name],
       ["state", status.reason === "" ? status.state : `${status.state}: ${status.reason}`],
-      ["address", status.quic],
+      ["address", status.quic === "" ? "no QUIC" : status.quic],
       ["gRPC", status.grpc === "" ? "off" : status.grpc],
       ["devices", String(status.devices)],
       ["certificate", expiry(status.certificateExpiresAt, now)],
       ["device id", status.deviceId],
       ["fingerprint", grouped(status.fingerprint)],
       ["version", status.version],
-      ["asked over", status.wire],
+      ["asked over", `${WIRES[status.wire]}: ${status.wireReason}`],
     ],
     style,
   );

@@ -1,4 +1,5 @@
-import { type Clock, GatehouseError } from "../core/index.ts";
+import type { Clock } from "./clock.ts";
+import { GatehouseError } from "./errors.ts";
 
 /** RFC 8305 §5, Connection Attempt Delay. */
 const STAGGER_MS = 250;

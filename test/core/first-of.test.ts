@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { GatehouseError } from "../../src/core/index.ts";
-import { firstOf } from "../../src/quic/first-of.ts";
+import { firstOf, GatehouseError } from "../../src/core/index.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { settled } from "../support/memory-wire.ts";
 
