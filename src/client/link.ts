@@ -224,9 +224,9 @@ export class Link implements AsyncDisposable {
 
   /** One connection: by ticket where there is one, and by certificates when that fails for reasons of its own. */
   async #dial(timeoutMs: number, signal?: AbortSignal): Promise<Lane> {
-    const { clock, dialer } = this.#options;
+    const { clock } = this.#options;
     const endsMs = clock.monotonicMs() + timeoutMs;
-    const resumption = await this.#resumption(dialer);
+    const resumption = await this.#resumption();
     try {
       return await this.#dialOnce(resumption, timeoutMs, signal);
     } catch (failure) {
@@ -236,8 +236,9 @@ export class Link implements AsyncDisposable {
     }
   }
 
-  async #resumption(dialer: Dialer): Promise<Resumption> {
-    const isWanted = this.#options.resumption !== "none" && !this.#distrustsTickets;
+  async #resumption(): Promise<Resumption> {
+    const { resumption, dialer } = this.#options;
+    const isWanted = resumption !== "none" && !this.#distrustsTickets;
     return await dialer.resumption(isWanted ? "ticket" : "no-ticket");
   }
 
@@ -387,7 +388,9 @@ export class Link implements AsyncDisposable {
     if (old !== this.#lane || this.#isRescuing) return;
     this.#isRescuing = true;
     try {
-      const lane = await this.#dial(LIMITS.handshakeMs);
+      // With early data it would not be seen which wire stands.
+      const resumption = await this.#options.dialer.resumption("no-ticket");
+      const lane = await this.#dialOnce(resumption, LIMITS.handshakeMs);
       await this.#untilReady(lane);
       const isDead = old === this.#lane && old.vigil.isStillSilent;
       if (isDead) this.#use(lane);

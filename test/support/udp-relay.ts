@@ -11,6 +11,8 @@ export interface LinkCut {
 }
 
 export class UdpRelay implements AsyncDisposable {
+  /** While it is set nothing passes, as where a firewall drops UDP. */
+  isBlocked = false;
   readonly #front: Socket;
   readonly #targetPort: number;
   /** One socket towards the daemon for each client address. */
@@ -73,7 +75,7 @@ export class UdpRelay implements AsyncDisposable {
   }
 
   #passes(direction: LinkCut["direction"]): boolean {
-    if (this.isCut) return false;
+    if (this.isCut || this.isBlocked) return false;
     this.#passed[direction] += 1;
     return true;
   }
