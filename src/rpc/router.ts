@@ -73,6 +73,12 @@ export class Router<Peer> implements AsyncDisposable {
     }
   }
 
+  /** Names of the services that have a method here, sorted. */
+  get services(): readonly string[] {
+    const names = [...this.#routes.keys()].map((path) => path.slice(1, path.lastIndexOf("/")));
+    return [...new Set(names)].sort();
+  }
+
   /** Takes the stream of one call and answers it. Never throws: whatever comes, the peer gets a close or a reset. */
   serve(stream: CallStream, peer: Peer): void {
     new ServerCall(this.#host, stream, peer).start();

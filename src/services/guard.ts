@@ -25,6 +25,7 @@ export type { Circumstances } from "./subject.ts";
 /** Calls that are counted in the log, not listed: they change and show nothing. */
 const COUNTED: ReadonlyMap<string, Action> = new Map([
   ["/gatehouse.v1.Health/Ping", "gatehouse:ping"],
+  ["/gatehouse.v1.Health/Info", "gatehouse:ping"],
   ["/grpc.health.v1.Health/Check", "gatehouse:ping"],
 ]);
 /** Calls that decide for themselves: folder by folder, tool by tool, approval by approval. */

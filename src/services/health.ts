@@ -32,6 +32,7 @@ export interface HealthParts {
 export function healthService(router: Router<Peer>, { guard, facts, clock }: HealthParts): void {
   const { name, deviceId, fingerprint, version } = facts;
   pingService(router);
+  infoService(router, version);
   router.handle(METHODS.Health.Status, (_request, context) => {
     const { kind, reason = "" } = facts.state();
     const { devicesBy, burntCodes, certificateExpiresAt } = facts;
@@ -60,6 +61,11 @@ export function pingService(router: Router<Peer>): void {
   });
 }
 
+/** The services are those that are handled when it is asked. */
+export function infoService(router: Router<Peer>, version: string): void {
+  router.handle(METHODS.Health.Info, () => ({ version, services: [...router.services] }));
+}
+
 /** What a sealed gatehouse knows of itself. */
 export interface SealedFacts
   extends Pick<
@@ -74,6 +80,7 @@ export interface SealedFacts
 
 export function sealedHealthService(router: Router<Peer>, facts: SealedFacts, clock: Clock): void {
   const { name, deviceId, fingerprint, version, reason } = facts;
+  infoService(router, version);
   router.handle(METHODS.Health.Status, () => ({
     ...{ name, deviceId, fingerprint, version, state: "sealed", reason, now: clock.now() },
     ...{ quic: facts.quic(), grpc: facts.grpc(), certificateExpiresAt: facts.certificateExpiresAt() },

@@ -111,6 +111,7 @@ export const DEFAULT_ROLE = "member";
 export const SUBJECTS: Table = {
   Health: {
     Ping: (_request, context) => gatehouse("gatehouse:ping", context),
+    Info: (_request, context) => gatehouse("gatehouse:ping", context),
     Status: (_request, context) => gatehouse("gatehouse:status", context),
   },
   GrpcHealth: {

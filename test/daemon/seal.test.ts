@@ -94,6 +94,8 @@ describe("a sealed gatehouse", () => {
     await seal();
     await using owner = await connect({ home });
     expect(await owner.call(Health.Status, {})).toMatchObject({ state: "sealed", keyKinds: ["key-file"] });
+    const own = ["gatehouse.v1.Health", "gatehouse.v1.Seal", "grpc.health.v1.Health"];
+    expect((await owner.call(Health.Info, {})).services).toEqual(own);
     await owner.call(Health.Ping, {});
     expect(await code(owner.call(Vault.Get, { path: "shared/a" }))).toBe("vault.sealed");
     expect(await code(owner.call(Seal.Seal, {}))).toBe("vault.sealed");

@@ -15,6 +15,7 @@ const CALLS: {
 } = {
   Health: {
     Ping: (world, name) => world.call(name, Health.Ping, {}),
+    Info: (world, name) => world.call(name, Health.Info, {}),
     Status: (world, name) => world.call(name, Health.Status, {}),
   },
   GrpcHealth: {
@@ -117,7 +118,7 @@ const EVERY_CALL = Object.entries(CALLS).flatMap(([service, methods]) =>
 );
 /** They are allowed to all, or show what the caller may see, which may be nothing. */
 const OPEN_TO_ALL = [
-  ...["Health/Ping", "Health/Status", "GrpcHealth/Check", "GrpcHealth/Watch", "Device/Renew"],
+  ...["Health/Ping", "Health/Info", "Health/Status", "GrpcHealth/Check", "GrpcHealth/Watch", "Device/Renew"],
   ...["Tools/List", "Approvals/List", "Approvals/Watch"],
 ];
 
@@ -189,22 +190,21 @@ describe("every call", () => {
   beforeEach(furnished);
   afterEach(dispose);
 
-  it.each(EVERY_CALL.filter(([method]) => !["Health/Ping", "GrpcHealth/Check"].includes(method)))(
-    "%s leaves one record when it is allowed",
-    async (_method, call) => {
-      world.parts.windows.events = [{ kind: "expired" }];
-      world.parts.windows.joiners = [JOINER];
-      const before = (await world.audited()).length;
-      await call(world, "owner");
-      const records = (await world.audited()).slice(before).map(({ event }) => event);
-      expect(records).toMatchObject([
-        { principal: idOf("owner"), principalRole: "owner", wire: "quic", remoteAddress: "192.0.2.7" },
-      ]);
-      expect(["allowed", "done"]).toContain(records[0]?.outcome);
-      expect(records[0]?.policies).toContain("default/owner-everything");
-      expect(records[0]?.requestId).toHaveLength(16);
-    },
-  );
+  it.each(
+    EVERY_CALL.filter(([method]) => !["Health/Ping", "Health/Info", "GrpcHealth/Check"].includes(method)),
+  )("%s leaves one record when it is allowed", async (_method, call) => {
+    world.parts.windows.events = [{ kind: "expired" }];
+    world.parts.windows.joiners = [JOINER];
+    const before = (await world.audited()).length;
+    await call(world, "owner");
+    const records = (await world.audited()).slice(before).map(({ event }) => event);
+    expect(records).toMatchObject([
+      { principal: idOf("owner"), principalRole: "owner", wire: "quic", remoteAddress: "192.0.2.7" },
+    ]);
+    expect(["allowed", "done"]).toContain(records[0]?.outcome);
+    expect(records[0]?.policies).toContain("default/owner-everything");
+    expect(records[0]?.requestId).toHaveLength(16);
+  });
 
   it("leaves no record of a ping but its count", async () => {
     const before = (await world.audited()).length;

@@ -26,6 +26,10 @@ describe("Health", () => {
   });
 
   it("says who the gatehouse is and how it is", async () => {
+    const { version, services } = await world.call("guest", Health.Info, {});
+    expect(version).toBe((await world.call("guest", Health.Status, {})).version);
+    expect(services).toEqual([...services].sort());
+    expect(services).toEqual(expect.arrayContaining(["gatehouse.v1.Health", "gatehouse.v1.Vault"]));
     expect(await world.call("guest", Health.Status, {})).toMatchObject({
       ...{ name: "home", deviceId: idOf("gatehouse"), fingerprint: "ab12", state: "serving", reason: "" },
       ...{ quic: "127.0.0.1:7443", devices: 5, version: "1.2.3" },

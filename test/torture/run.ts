@@ -1,6 +1,6 @@
 /**
  * Long runs that print figures: `npm run torture -- garbage [SEED]`, `floods [SECONDS [KIND…]]`, `soak [SECONDS [SEED]]`,
- * `guessing [WINDOWS [SEED]]`, `calendar`, `kill [CYCLES [SEED]]`, `disk [PART [EVERY [SEED]]]`. A seed makes a run repeatable.
+ * `guessing [WINDOWS [SEED]]`, `calendar`, `wires`, `kill [CYCLES [SEED]]`, `disk [PART [EVERY [SEED]]]`. A seed makes a run repeatable.
  */
 const SUITES: Readonly<Record<string, () => Promise<unknown>>> = {
   garbage: () => import("./garbage.ts"),
@@ -10,6 +10,7 @@ const SUITES: Readonly<Record<string, () => Promise<unknown>>> = {
   calendar: () => import("./calendar.ts"),
   kill: () => import("./kill.ts"),
   disk: () => import("./disk.ts"),
+  wires: () => import("./wires.ts"),
 };
 
 const [name = "garbage"] = process.argv.slice(2);
