@@ -4,6 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TlsIdentity } from "../../src/quic/index.ts";
 
+export type KeyAlgorithm = "P-256" | "Ed25519";
+
+const KEY_OPTIONS: Readonly<Record<KeyAlgorithm, readonly string[]>> = {
+  "P-256": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+  Ed25519: ["-algorithm", "ed25519"],
+};
+
 /** A certificate authority made by OpenSSL, with leaves under it: the transport's tests know nothing of our own CA. */
 export class TlsFixtures implements Disposable {
   readonly #dir = mkdtempSync(join(tmpdir(), "gatehouse-tls-"));
@@ -27,8 +34,8 @@ export class TlsFixtures implements Disposable {
     this.caPem = this.#read("ca.pem");
   }
 
-  leaf(name: string, usage: "clientAuth" | "serverAuth"): TlsIdentity {
-    this.#key(name);
+  leaf(name: string, usage: "clientAuth" | "serverAuth", algorithm: KeyAlgorithm = "P-256"): TlsIdentity {
+    this.#key(name, algorithm);
     this.#openssl("req", "-new", "-key", `${name}.key`, "-subj", "/", "-out", `${name}.csr`);
     const lines = [
       "basicConstraints=critical,CA:FALSE",
@@ -74,16 +81,8 @@ export class TlsFixtures implements Disposable {
     rmSync(this.#dir, { recursive: true, force: true });
   }
 
-  #key(name: string): void {
-    this.#openssl(
-      "genpkey",
-      "-algorithm",
-      "EC",
-      "-pkeyopt",
-      "ec_paramgen_curve:P-256",
-      "-out",
-      `${name}.key`,
-    );
+  #key(name: string, algorithm: KeyAlgorithm = "P-256"): void {
+    this.#openssl("genpkey", ...KEY_OPTIONS[algorithm], "-out", `${name}.key`);
   }
 
   #openssl(...args: readonly string[]): void {
