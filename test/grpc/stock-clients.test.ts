@@ -1,9 +1,9 @@
 /**
  * Clients that others wrote, with nothing of ours but the schemas and what a device has on its disk: gRPC's C library by way of
- * Python, and grpc-js on OpenSSL as it is and held to what BoringSSL offers.
+ * Python, and grpc-js on OpenSSL, on OpenSSL held to what BoringSSL offers, and on BoringSSL itself, which Bun brings along.
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,6 +19,7 @@ import { type KeyAlgorithm, TlsFixtures } from "../support/tls-fixtures.ts";
 
 const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const SCHEMAS = path("../../schemas");
+const BUN = path("boringssl/node_modules/.bin/bun");
 const PYTHON = "/usr/bin/python3";
 const PROTOS = ["approvals", "health", "vault"].map((name) => `gatehouse/v1/${name}.proto`);
 
@@ -31,7 +32,7 @@ interface StockClient {
   readonly prepare?: (dir: string) => void;
   /** What is missing on this machine; undefined when nothing is. */
   readonly lack?: string | undefined;
-  /** What it does to a server whose key is of Ed25519: BoringSSL does not offer that unless it is told to. */
+  /** What it does to a server whose key is of Ed25519: BoringSSL does not offer that unless it is told to, as Bun tells it. */
   readonly ed25519: "takes" | "refuses";
 }
 
@@ -53,6 +54,14 @@ const CLIENTS: readonly StockClient[] = [
   {
     ...{ name: "grpc-js held to what BoringSSL offers", device: "grpc-js-limited", ed25519: "refuses" },
     command: grpcJs(process.execPath, "boringssl"),
+  },
+  {
+    ...{ name: "grpc-js on BoringSSL", device: "grpc-js-boringssl", ed25519: "takes" },
+    command: grpcJs(BUN, "all"),
+    prepare: () => {
+      expect(execFileSync(BUN, ["-p", "process.versions.boringssl"]).toString()).toMatch(/^[0-9a-f]{40}$/m);
+    },
+    lack: existsSync(BUN) ? undefined : "Bun: npm ci --prefix test/grpc/boringssl",
   },
 ];
 
