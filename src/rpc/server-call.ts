@@ -83,7 +83,9 @@ export class ServerCall<Peer> implements StreamSink, Expiring {
     const resume = this.#onDrain;
     this.#onDrain = undefined;
     resume?.();
-    if (this.#state === "leaving") this.#leaveIfQuiet();
+    if (this.#state !== "leaving") return;
+    this.#leaveIfQuiet();
+    if (this.#isLeaving()) this.#lingerFromNow();
   }
 
   closed(error: GatehouseError | undefined): void {
@@ -300,7 +302,15 @@ export class ServerCall<Peer> implements StreamSink, Expiring {
     this.#end(error, "leaving");
     if (this.#isBlocked && !this.#hold(bytes.length)) this.#abandon(error, RESET.limit);
     this.#leaveIfQuiet();
-    if (this.#state === "over") return;
+    if (this.#isLeaving()) this.#lingerFromNow();
+  }
+
+  /** As `#isOver`. */
+  #isLeaving(): boolean {
+    return this.#state === "leaving";
+  }
+
+  #lingerFromNow(): void {
     this.#lastProgressMs = this.#host.deadlines().nowMs();
     this.#watch();
   }
@@ -339,12 +349,16 @@ export class ServerCall<Peer> implements StreamSink, Expiring {
     this.#expiryTick = this.#host.deadlines().add(this, this.#expiresAtMs());
   }
 
-  /** A caller that is to send or to read has `streamStallMs` from its last progress, and never past the deadline. */
+  /**
+   * A caller that is to send or to end has `streamStallMs` from its last progress. One that reads has until the deadline: how
+   * far it has read is not to be seen, and a large answer takes its time on a slow link.
+   */
   #expiresAtMs(): number {
     const stallMs = this.#lastProgressMs + LIMITS.streamStallMs;
     const deadlineMs = this.#context?.deadlineMs ?? stallMs;
     if (this.#state === "running") return deadlineMs;
-    return this.#state === "leaving" ? stallMs : Math.min(stallMs, deadlineMs);
+    if (this.#state === "leaving") return this.#isBlocked ? Math.max(stallMs, deadlineMs) : stallMs;
+    return Math.min(stallMs, deadlineMs);
   }
 
   #unwatch(): void {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { concat, GatehouseError, LIMITS } from "../../src/core/index.ts";
 import { METHODS } from "../../src/gen/index.ts";
-import { encodeMessage, encodeOpen, type Interceptor, RESET } from "../../src/rpc/index.ts";
+import { encodeCall, encodeMessage, encodeOpen, type Interceptor, RESET } from "../../src/rpc/index.ts";
 import { memoryStreams, settled } from "../support/memory-wire.ts";
 import { closeCode, house, OPEN, PING, PUT, pingBytes, REQUEST_ID, STATUS } from "./support.ts";
 
@@ -127,6 +127,28 @@ describe("the router", () => {
     expect(streams[0]?.far.resetCode).toBe(RESET.stalled);
     expect(isClosed).toBe(true);
     expect(router.callsInFlight).toBe(0);
+  });
+
+  it.each([
+    ["lets a slow reader have its answer as long as the call's time lasts", true, undefined],
+    ["resets an answer that is not read within the call's time", false, RESET.stalled],
+  ])("%s", async (_title, readsInTime, resetCode) => {
+    const { router, dial, streams, clock } = house();
+    const timeoutMs = 6 * LIMITS.streamStallMs;
+    router.handle(PING, () => ({ payload: new Uint8Array(10_000) }));
+    const stream = dial({ highWaterBytes: 5_000 });
+    stream.attach({ data: () => undefined, drain: () => undefined, closed: () => undefined });
+    stream.pause();
+    const call = { method: PING.path, timeoutMs, requestId: REQUEST_ID, traceparent: "" };
+    stream.write(encodeCall(call, EMPTY), true);
+    await settled();
+    clock.advance(timeoutMs - 1_000);
+    const far = streams[0]?.far;
+    expect(far?.resetCode).toBeUndefined();
+    if (readsInTime) stream.resume();
+    await settled();
+    clock.advance(2 * LIMITS.streamStallMs);
+    expect(far?.resetCode).toBe(resetCode);
   });
 
   it("takes from early data only what has no side effects", async () => {
