@@ -26,8 +26,8 @@ export interface Remote {
   readonly identityKey: Uint8Array;
   /** HOST:PORT. */
   readonly address: string;
-  /** Where it serves gRPC, HOST:PORT; default `address`, on TCP. */
-  readonly grpc?: string | "off" | undefined;
+  /** Where it serves gRPC, HOST:PORT, or `off`; default `address`, on TCP. */
+  readonly grpc?: string | undefined;
   /** It serves gRPC alone. */
   readonly quic?: "off" | undefined;
   /** DER of the authorities that may certify this gatehouse. */

@@ -24,7 +24,7 @@ export interface ClientCallHost {
   /** Something was sent, or has come. */
   sent(): void;
   heard(): void;
-  /** Why the connection has ended; undefined while it has not. */
+  /** Why the connection has ended, or ends; undefined while it does not. */
   readonly ending: GatehouseError | undefined;
   over(call: GrpcClientCall): void;
 }
@@ -161,7 +161,8 @@ export class GrpcClientCall implements CallStream {
 
   #closed({ rstCode }: ClientHttp2Stream): void {
     this.#host.over(this);
-    this.#end(this.#host.ending ?? dropped(rstCode));
+    // With the connection's end in sight its reason comes within this turn, and says more.
+    setImmediate(() => this.#end(this.#host.ending ?? dropped(rstCode)));
   }
 
   #end(error: GatehouseError): void {

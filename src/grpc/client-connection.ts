@@ -76,7 +76,7 @@ export class GrpcClientConnection {
   }
 
   get ending(): GatehouseError | undefined {
-    return this.#ending ?? (this.#session.destroyed ? this.#reason : undefined);
+    return this.#ending ?? this.#reason;
   }
 
   /** Of the newest ping, milliseconds. */

@@ -39,7 +39,7 @@ beforeEach(async () => {
   relay.isBlocked = false;
   await using client = await connect({ home: phone() });
   await client.call(METHODS.Health.Ping, {});
-  expect(client.wire).toBe("quic");
+  if (client.wire !== "quic") throw new Error(`UDP does not get through: ${client.wireReason}`);
 });
 
 /** What calls went over, as a listener is told. */
