@@ -18,7 +18,15 @@ export interface NewcomerLimits {
   readonly handshakesPerSource: number;
   readonly handshakeMs: number;
   readonly failedSources: number;
+  readonly failuresPerSource: number;
   readonly failureMs: number;
+}
+
+/** Of one source, since it was last without one for `failureMs`. */
+interface Failures {
+  readonly count: number;
+  /** On the monotonic clock. */
+  readonly untilMs: number;
 }
 
 interface Newcomer {
@@ -35,8 +43,8 @@ export class Newcomers {
   readonly #clock: Clock;
   readonly #waiting = new Map<string, Newcomer>();
   readonly #bySource = new Map<string, number>();
-  /** Until when, on the monotonic clock; the oldest first. */
-  readonly #failed = new Map<string, number>();
+  /** The longest without a failure first. */
+  readonly #failed = new Map<string, Failures>();
 
   constructor(clock: Clock, limits: Partial<NewcomerLimits> = {}) {
     this.#clock = clock;
@@ -50,7 +58,8 @@ export class Newcomers {
     const own = this.#bySource.get(source) ?? 0;
     const { connections, handshakes, handshakesPerSource, handshakeMs } = this.#limits;
     const isFull = this.#waiting.size >= handshakes || openCount + this.#waiting.size >= connections;
-    if (isFull || own >= handshakesPerSource || this.#waiting.has(key)) {
+    const hasFailedTooOften = this.#failuresOf(source) >= this.#limits.failuresPerSource;
+    if (isFull || hasFailedTooOften || own >= handshakesPerSource || this.#waiting.has(key)) {
       this.counters.overLimit += 1;
       socket.destroy();
       return false;
@@ -84,19 +93,26 @@ export class Newcomers {
 
   /** Whether a handshake from there has failed lately. */
   hasFailed(socket: Socket): boolean {
-    const untilMs = this.#failed.get(sourceOf(socket.remoteAddress ?? "")) ?? 0;
-    return untilMs > this.#clock.monotonicMs();
+    return this.#failuresOf(sourceOf(socket.remoteAddress ?? "")) > 0;
+  }
+
+  #failuresOf(source: string): number {
+    const { count, untilMs } = this.#failed.get(source) ?? NONE;
+    return untilMs > this.#clock.monotonicMs() ? count : 0;
   }
 
   #fail(source: string): void {
+    const count = this.#failuresOf(source) + 1;
     this.#failed.delete(source);
-    this.#failed.set(source, this.#clock.monotonicMs() + this.#limits.failureMs);
+    this.#failed.set(source, { count, untilMs: this.#clock.monotonicMs() + this.#limits.failureMs });
     for (const oldest of this.#failed.keys()) {
       if (this.#failed.size <= this.#limits.failedSources) break;
       this.#failed.delete(oldest);
     }
   }
 }
+
+const NONE: Failures = { count: 0, untilMs: 0 };
 
 /** The same for a connection's socket and for TLS on it. */
 export function keyOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {

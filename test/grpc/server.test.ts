@@ -133,6 +133,20 @@ describe("the gRPC server", () => {
     expect(server.counters).toMatchObject({ handshakeTimeouts: 1, failedHandshakes: 0 });
   });
 
+  it("hears nobody for a while from where too many handshakes have failed", async () => {
+    for (let count = 1; count <= LIMITS.failuresPerSource; count += 1) {
+      createConnection({ host: "127.0.0.1", port: port() })
+        .on("error", () => undefined)
+        .destroySoon();
+      await until(() => server.counters.failedHandshakes === count);
+    }
+    const refused = connect(`https://127.0.0.1:${port()}`, tls());
+    await expect(once(refused, "remoteSettings")).rejects.toThrow();
+    expect(server.counters).toMatchObject({ overLimit: 1, failedHandshakes: LIMITS.failuresPerSource });
+    clock.advance(LIMITS.failureMs);
+    expect(await call(await session(), {})).toMatchObject({ grpcStatus: "0" });
+  });
+
   it("forgets at once whose handshake has failed, and what it has refused", async () => {
     const stranger = endpoints.fixtures.selfSigned("stranger");
     const greetings = [
