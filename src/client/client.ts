@@ -1,11 +1,12 @@
 import { type Clock, GatehouseError, type UnixMs } from "../core/index.ts";
 import { METHODS, type MethodDefinition } from "../gen/index.ts";
-import type { Caller, CallOptions } from "../rpc/index.ts";
+import type { Caller, CallOptions, MayRepeat } from "../rpc/index.ts";
 import { askedNow, isSkewed, skewSince } from "./clock-skew.ts";
 import type { HandshakeFacts } from "./lane.ts";
 import type { Link } from "./link.ts";
 import type { Remote } from "./remotes.ts";
 import type { RenewalOptions } from "./renewal-wish.ts";
+import { honouringRetryAfter } from "./retry-after.ts";
 import type { Wire } from "./wire.ts";
 
 export interface ClientParts {
@@ -42,6 +43,7 @@ export class Client implements AsyncDisposable {
   readonly #settle: () => Promise<void>;
   readonly #keeper: CertificateKeeper | undefined;
   readonly #clock: Clock;
+  readonly #mayRepeat: MayRepeat;
   #skewMs: number | undefined;
   #isSkewStored: Promise<void> | undefined;
 
@@ -51,6 +53,7 @@ export class Client implements AsyncDisposable {
     this.#keeper = keeper;
     this.#clock = clock;
     this.#link = link;
+    this.#mayRepeat = honouringRetryAfter(link.mayRepeat, clock);
     this.#caller = caller;
     this.#settle = settle;
   }
@@ -92,6 +95,10 @@ export class Client implements AsyncDisposable {
    * One request, one response. A call that a lost connection took along is sent again on the next one, under the same
    * request id and within its time: it has no side effects, or the gatehouse knows the id and does nothing twice.
    *
+   * So is a call that the gatehouse turned away with a time to come back at (`retryAfterMs` of `rpc.rate-limited`,
+   * `rpc.overloaded` and `vault.*`): after that time, three times at most, and only when its own time is not up before;
+   * else the error is told at once. `retry: "never"` turns all of that off.
+   *
    * @throws GatehouseError what the gatehouse answered, `rpc.deadline`, `rpc.cancelled`, why the gatehouse let this device
    * not in, or what keeps it from being reached.
    */
@@ -100,9 +107,11 @@ export class Client implements AsyncDisposable {
     request: RequestFields,
     options: CallOptions = {},
   ): Promise<Response> {
-    const { openSoonest, openAfterHandshake, mayRepeat } = this.#link;
-    const open = method.hasNoSideEffects ? openSoonest : openAfterHandshake;
-    const answer = this.#caller.unary(open, method, request, options, mayRepeat);
+    const { openSoonest, openAfterHandshake } = this.#link;
+    // Early data may be put off, and would have to be sent again.
+    const mayGoEarly = method.hasNoSideEffects && options.retry !== "never";
+    const open = mayGoEarly ? openSoonest : openAfterHandshake;
+    const answer = this.#caller.unary(open, method, request, options, this.#mayRepeat);
     return method.path === METHODS.Health.Status.path ? this.#hearClock(answer) : answer;
   }
 

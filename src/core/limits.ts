@@ -299,6 +299,8 @@ export const LIMITS = {
   /** Between attempts to reach it: from the first to the longest pause, before jitter. */
   reconnectPauseMs: 50,
   reconnectPauseMaxMs: 2_000,
+  /** How often one call waits as long as the gatehouse said: after that its caller may know better what to do. */
+  retryAfterTimes: 3,
   /** What a client has left for a fresh connection is closed when its calls have ended, or after so long. */
   retireMs: 60_000,
   /** A key file, certificate or remotes list read whole into memory. */

@@ -19,6 +19,12 @@ export interface CallOptions {
   readonly requestId?: Uint8Array;
   /** W3C Trace Context. */
   readonly traceparent?: string;
+  /**
+   * `when-safe`, the default: what ended a unary call without its having been carried out, or whose repetition the
+   * gatehouse knows by its request id, is not told before the call was sent again, as `Client.call` says.
+   * `never`: each call goes out once, after the handshake, and whatever ends it is told.
+   */
+  readonly retry?: "when-safe" | "never";
 }
 
 export interface CallerOptions {
@@ -47,7 +53,7 @@ export class Caller implements Disposable {
 
   /**
    * One request, one response. The call is sent again under the same request id, within its time, when `mayRepeat` says
-   * so of what ended it; without it, never.
+   * so of what ended it; without it, or with `retry: "never"`, never.
    * @throws GatehouseError whatever ended the call.
    */
   unary<RequestFields, Request, ResponseFields, Response>(
@@ -135,7 +141,7 @@ export class Caller implements Disposable {
       if (call.isOver) return;
       const open = this.#open(method, options);
       const send = (): void => this.#attempt(call, openStream, open, bytes);
-      if (mayRepeat !== undefined) call.repeatable({ mayRepeat, send });
+      if (mayRepeat !== undefined && options.retry !== "never") call.repeatable({ mayRepeat, send });
       send();
     } catch (failure) {
       call.fail(failure, RESET.internal);

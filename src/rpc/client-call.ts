@@ -30,8 +30,13 @@ export interface PendingCall {
   repeat(): void;
 }
 
-/** Whether a call that ended with `failure` is sent again in place of telling it. */
-export type MayRepeat = (call: PendingCall, failure: GatehouseError) => boolean;
+/** A call is sent again after a while, at most until its time is up. */
+export interface RepeatLater {
+  readonly afterMs: number;
+}
+
+/** Whether a call that ended with `failure` is sent again in place of telling it: at once, after a while, or not. */
+export type MayRepeat = (call: PendingCall, failure: GatehouseError) => boolean | RepeatLater;
 
 /** How a call is sent again, and when. */
 export interface Repetition {
@@ -56,6 +61,8 @@ export class ClientCall implements StreamSink, Expiring, PendingCall {
   #isOver = false;
   #hasFinished = false;
   #onDrain: (() => void) | undefined;
+  /** Until the call is sent again. */
+  #waiting: Disposable | undefined;
 
   constructor(deadlines: Deadlines, receiver: Receiver) {
     this.#deadlines = deadlines;
@@ -86,8 +93,23 @@ export class ClientCall implements StreamSink, Expiring, PendingCall {
 
   /** Not within the transport's turn: it may be looking at its streams right now. */
   repeat(): void {
+    const send = this.#startAnew();
+    if (send !== undefined) queueMicrotask(send);
+  }
+
+  /** Of the calls that wait so when the caller is disposed of, each ends with its `failure`. */
+  #repeatLater(afterMs: number, failure: GatehouseError): void {
+    const send = this.#startAnew();
+    if (send === undefined) return;
+    const end = () => this.#end(failure);
+    this.#waiting = this.#deadlines.wait(afterMs, { over: send, dropped: end });
+  }
+
+  /** Gives the stream up; answers what sends the call again, unless nothing does. */
+  #startAnew(): (() => void) | undefined {
     const { attempts } = this;
-    if (this.#isOver || this.#repetition === undefined) return;
+    if (this.#isOver || this.#repetition === undefined) return undefined;
+    this.#waiting?.[Symbol.dispose]();
     this.#stream?.reset(RESET.cancelled);
     this.#stream = undefined;
     this.#decoder = new FrameDecoder();
@@ -96,7 +118,7 @@ export class ClientCall implements StreamSink, Expiring, PendingCall {
     this.#hasFinished = false;
     this.#receiver.restart?.();
     this.attempts = attempts + 1;
-    queueMicrotask(this.#repetition.send);
+    return this.#repetition.send;
   }
 
   /** Takes the call's stream; false, and the stream is reset, when the call is over already. */
@@ -205,8 +227,10 @@ export class ClientCall implements StreamSink, Expiring, PendingCall {
   }
 
   #endOrRepeat(error: GatehouseError | undefined): void {
-    if (error !== undefined && this.#repetition?.mayRepeat(this, error) === true) this.repeat();
-    else this.#end(error);
+    const verdict = error !== undefined && (this.#repetition?.mayRepeat(this, error) ?? false);
+    if (error === undefined || verdict === false) this.#end(error);
+    else if (verdict === true) this.repeat();
+    else this.#repeatLater(verdict.afterMs, error);
   }
 
   #setPaused(isPaused: boolean): void {
@@ -219,6 +243,7 @@ export class ClientCall implements StreamSink, Expiring, PendingCall {
   #end(error: GatehouseError | undefined): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#waiting?.[Symbol.dispose]();
     if (this.#expiryTick !== undefined) this.#deadlines.remove(this, this.#expiryTick);
     this.#stopListening?.();
     this.drain();

@@ -5,6 +5,13 @@ export interface Expiring {
   expire(): void;
 }
 
+/** What waits for a while; one of the two is called, once. */
+export interface Waiting {
+  over(): void;
+  /** Nobody waits any more. */
+  dropped(): void;
+}
+
 const TICK_MS = 10;
 
 /**
@@ -14,6 +21,7 @@ const TICK_MS = 10;
 export class Deadlines implements Disposable {
   readonly #clock: Clock;
   readonly #ticks = new Map<number, Set<Expiring>>();
+  readonly #waits = new Map<Waiting, Disposable>();
   #timer: Disposable | undefined;
   #armedTick = Number.POSITIVE_INFINITY;
 
@@ -43,10 +51,30 @@ export class Deadlines implements Disposable {
     if (entries?.delete(entry) && entries.size === 0) this.#ticks.delete(tick);
   }
 
-  /** Stops the timer; what still waits never expires. */
+  /** Calls `over` after `delayMs`, on a timer of its own; disposing the answer cancels it. */
+  wait(delayMs: number, waiting: Waiting): Disposable {
+    const cancel = (): void => {
+      this.#waits.get(waiting)?.[Symbol.dispose]();
+      this.#waits.delete(waiting);
+    };
+    const timer = this.#clock.setTimer(delayMs, () => {
+      cancel();
+      waiting.over();
+    });
+    this.#waits.set(waiting, timer);
+    return { [Symbol.dispose]: cancel };
+  }
+
+  /** Stops the timers; what still waits never expires. */
   [Symbol.dispose](): void {
     this.#timer?.[Symbol.dispose]();
     this.#ticks.clear();
+    const waits = [...this.#waits];
+    this.#waits.clear();
+    for (const [waiting, timer] of waits) {
+      timer[Symbol.dispose]();
+      waiting.dropped();
+    }
   }
 
   #arm(tick: number): void {

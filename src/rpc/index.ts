@@ -1,5 +1,5 @@
 export { Caller, type CallerOptions, type CallOptions, type OpenStream } from "./caller.ts";
-export type { MayRepeat, PendingCall } from "./client-call.ts";
+export type { MayRepeat, PendingCall, RepeatLater } from "./client-call.ts";
 export { closeOf, errorOf } from "./close.ts";
 export type { AnyMethod, CallContext } from "./context.ts";
 export { EarlyData, type EarlyDataCounts, type EarlyDataOptions } from "./early-data.ts";

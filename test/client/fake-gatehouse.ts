@@ -165,6 +165,8 @@ export class FakeGatehouse implements Dialer {
   readonly dials: DialOptions[] = [];
   readonly router: Router<string>;
   readonly requestIds: string[] = [];
+  /** What the next calls are answered with, in place of what they ask for. */
+  refusals: GatehouseError[] = [];
   script: readonly Answer[];
   tickets: number;
   /** So often something can be done about a certificate that has run out; and what that was. */
@@ -188,6 +190,8 @@ export class FakeGatehouse implements Dialer {
     const router = new Router<string>({ clock, log: silentLogger, earlyData });
     const seen = ({ requestId }: { readonly requestId: Uint8Array | undefined }): void => {
       this.requestIds.push(Buffer.from(requestId ?? []).toString("hex"));
+      const refusal = this.refusals.shift();
+      if (refusal !== undefined) throw refusal;
     };
     router.handle(PING, ({ payload }, context) => {
       seen(context);

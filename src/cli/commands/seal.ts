@@ -91,7 +91,8 @@ async function giveKey(
   key: { readonly passphrase?: Uint8Array; readonly recoveryKey?: Uint8Array },
 ): Promise<void> {
   await withSession(context, options, ({ client, methods, options: call }) =>
-    client.call(methods.Seal.Unseal, key, call),
+    // Who typed a wrong key is told how long to wait, and does not wait half a minute to hear it.
+    client.call(methods.Seal.Unseal, key, { ...call, retry: "never" }),
   );
 }
 
