@@ -7,12 +7,14 @@ const GOOD_MS = 5_000;
 export class Backoff {
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #pauseMaxMs: number;
   #failures = 0;
   #goodSinceMs: number | undefined;
 
-  constructor(clock: Clock, random: Random) {
+  constructor(clock: Clock, random: Random, pauseMaxMs: number = LIMITS.reconnectPauseMaxMs) {
     this.#clock = clock;
     this.#random = random;
+    this.#pauseMaxMs = pauseMaxMs;
   }
 
   /** A connection is there. */
@@ -37,6 +39,6 @@ export class Backoff {
     if (this.#failures === 0) return 0;
     const longestMs = LIMITS.reconnectPauseMs * 2 ** Math.min(this.#failures - 1, 16);
     const [byte = 0] = this.#random.bytes(1);
-    return Math.min(longestMs, LIMITS.reconnectPauseMaxMs) * (0.5 + byte / 510);
+    return Math.min(longestMs, this.#pauseMaxMs) * (0.5 + byte / 510);
   }
 }

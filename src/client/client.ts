@@ -4,6 +4,8 @@ import type { Caller, CallOptions, MayRepeat } from "../rpc/index.ts";
 import { askedNow, isSkewed, skewSince } from "./clock-skew.ts";
 import type { HandshakeFacts } from "./lane.ts";
 import type { Link } from "./link.ts";
+import type { Outbox } from "./outbox.ts";
+import type { EnqueuedCall, EnqueueOptions } from "./outbox-types.ts";
 import type { Remote } from "./remotes.ts";
 import type { RenewalOptions } from "./renewal-wish.ts";
 import { honouringRetryAfter } from "./retry-after.ts";
@@ -13,6 +15,7 @@ export interface ClientParts {
   readonly remote: Remote;
   readonly link: Link;
   readonly caller: Caller;
+  readonly outbox: Outbox;
   /** Waits for what connections have left to be stored; bounded. */
   readonly settle: () => Promise<void>;
   /** Undefined for this home's own gatehouse, which renews by itself. */
@@ -38,6 +41,8 @@ const SKEW_GRAIN_MS = 60_000;
  */
 export class Client implements AsyncDisposable {
   readonly remote: Remote;
+  /** Changes that wait until the gatehouse can be reached, in this home and for this gatehouse. */
+  readonly outbox: Outbox;
   readonly #link: Link;
   readonly #caller: Caller;
   readonly #settle: () => Promise<void>;
@@ -47,8 +52,9 @@ export class Client implements AsyncDisposable {
   #skewMs: number | undefined;
   #isSkewStored: Promise<void> | undefined;
 
-  constructor({ remote, link, caller, settle, keeper, clock }: ClientParts) {
+  constructor({ remote, link, caller, outbox, settle, keeper, clock }: ClientParts) {
     this.remote = remote;
+    this.outbox = outbox;
     this.#skewMs = remote.lastSkewMs;
     this.#keeper = keeper;
     this.#clock = clock;
@@ -115,6 +121,15 @@ export class Client implements AsyncDisposable {
     return method.path === METHODS.Health.Status.path ? this.#hearClock(answer) : answer;
   }
 
+  /** `Outbox.enqueue`: a change that is stored now, and made when the gatehouse can be reached, be it by a later process. */
+  enqueue<RequestFields, Request, ResponseFields, Response>(
+    method: MethodDefinition<"unary", RequestFields, Request, ResponseFields, Response>,
+    request: RequestFields,
+    options: EnqueueOptions = {},
+  ): Promise<EnqueuedCall<Response>> {
+    return this.outbox.enqueue(method, request, options);
+  }
+
   /** One request, a stream of responses. Leaving the loop cancels the call. It ends with its connection. */
   stream<RequestFields, Request, ResponseFields, Response>(
     method: MethodDefinition<"server", RequestFields, Request, ResponseFields, Response>,
@@ -154,6 +169,7 @@ export class Client implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.outbox[Symbol.asyncDispose]();
     await this.#keeper?.renewals[Symbol.asyncDispose]();
     this.#caller[Symbol.dispose]();
     await this.#link[Symbol.asyncDispose]();

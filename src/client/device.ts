@@ -17,6 +17,9 @@ import { type Destination, GatehouseDialer } from "./dialer.ts";
 import { openHomeIdentity } from "./home-identity.ts";
 import { Link, type ResumptionMode } from "./link.ts";
 import { localGatehouse } from "./local-gatehouse.ts";
+import { Outbox } from "./outbox.ts";
+import { OutboxFolder } from "./outbox-folder.ts";
+import { LinkWire } from "./outbox-wire.ts";
 import { pause } from "./pause.ts";
 import { type Remote, Remotes } from "./remotes.ts";
 import { hasRunOut, renewalTime, renewCertificate, useCertificate } from "./renewal.ts";
@@ -51,6 +54,11 @@ export interface DeviceConnectOptions {
   readonly wire?: Wire | undefined;
   /** Told of the wire that calls go over first, and of each change. */
   readonly onWire?: ((change: WireChange) => void) | undefined;
+  /**
+   * `now`, the default: fails when the gatehouse cannot be reached. `when-needed`: with the first call; for devices that
+   * may be off the net, and want their outbox and what they cached all the same.
+   */
+  readonly dial?: "now" | "when-needed" | undefined;
   readonly clock?: Clock;
   readonly random?: Random;
   readonly logger?: Logger;
@@ -108,7 +116,9 @@ export class Device {
     const known = await this.#resolve(options.on);
     const timeoutMs = Math.min(options.timeoutMs ?? LIMITS.handshakeMs, LIMITS.handshakeMs);
     const renewer = this.#renewerOf(known, { clock, random, logger });
-    const isLate = renewer !== undefined && hasRunOut(known, clock);
+    const { dial = "now" } = options;
+    // When needed: the gatehouse says that it has run out, and it is renewed then.
+    const isLate = dial === "now" && renewer !== undefined && hasRunOut(known, clock);
     const fresh = isLate ? await renewer.renew({ signal, timeoutMs }) : known;
     const first = await this.#destinationOf(fresh, idleMs);
     const { remote } = first;
@@ -123,9 +133,12 @@ export class Device {
         : {}),
     });
     const { resumption = "early", onWire } = options;
-    const link = await Link.open({ dialer, clock, random, resumption, onWire }, { timeoutMs, signal });
+    const linked = { dialer, clock, random, resumption, onWire };
+    const link = dial === "now" ? await Link.open(linked, { timeoutMs, signal }) : Link.whenNeeded(linked);
+    const caller = new Caller({ clock, random });
+    const outbox = this.#outboxOf(remote, { link, caller, clock, random, logger });
     const settle = (): Promise<void> => settledSoon(tickets, clock);
-    const parts = { remote, link, caller: new Caller({ clock, random }), settle, clock };
+    const parts = { remote, link, caller, outbox, settle, clock };
     if (renewer === undefined) return new Client({ ...parts, keeper: undefined });
     const { renew, current } = renewer;
     const renewals = new Renewals({
@@ -212,6 +225,15 @@ export class Device {
       ...effects,
     });
     return this.#tickets;
+  }
+
+  #outboxOf(
+    { gatehouseId }: Remote,
+    { link, caller, ...effects }: Effects & { readonly link: Link; readonly caller: Caller },
+  ): Outbox {
+    const key = this.#identity.deriveKey(LABELS.outboxKey);
+    const folder = new OutboxFolder({ dir: homeLayout(this.#home).outboxDir, gatehouseId, key, ...effects });
+    return new Outbox({ folder, wire: new LinkWire(link, caller), ...effects });
   }
 
   async #resolve(on: string | undefined): Promise<Remote> {

@@ -76,6 +76,17 @@ export class Link implements AsyncDisposable {
     }
   }
 
+  /** Connects when a call wants it; what keeps the gatehouse from being reached is what that call fails with. */
+  static whenNeeded(options: LinkOptions): Link {
+    return new Link(options);
+  }
+
+  /** A call would go out at once. */
+  get isOpen(): boolean {
+    const lane = this.#lane;
+    return lane?.isReady === true && lane.connection.isOpen;
+  }
+
   get handshake(): HandshakeFacts {
     return this.#latest?.handshake ?? { isResumed: false, earlyData: "none" };
   }

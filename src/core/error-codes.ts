@@ -123,6 +123,8 @@ export const ERROR_CODES = {
   "remote.none": { status: "unauthenticated", exit: EXIT.notPaired },
   "remote.key-changed": { status: "unauthenticated", exit: EXIT.notPaired },
 
+  "client.outbox-full": { status: "resource-exhausted", exit: EXIT.conflict, retryable: true },
+
   "quic.unreachable": { status: "unavailable", exit: EXIT.unreachable, retryable: true },
   "quic.timed-out": { status: "unavailable", exit: EXIT.unreachable, retryable: true },
   "quic.closed": { status: "unavailable", exit: EXIT.unreachable, retryable: true },

@@ -303,6 +303,25 @@ export const LIMITS = {
   retryAfterTimes: 3,
   /** What a client has left for a fresh connection is closed when its calls have ended, or after so long. */
   retireMs: 60_000,
+  /** Calls that wait for a gatehouse in a home: far fewer than the replies it remembers of a device, so that what is asked of
+   * it meanwhile does not push theirs out. */
+  outboxCalls: 256,
+  /** Their files together, for each gatehouse: sixteen of the largest calls. */
+  outboxBytes: 16_777_216,
+  /** An answer that is kept for another process: those of changes have a few hundred bytes. */
+  outboxAnswerBytes: 65_536,
+  /** Damaged files kept for whoever wants to look at them; the oldest go. */
+  outboxSetAside: 16,
+  /** For so long after it was first sent a call may be sent again: the gatehouse's day, less an hour for clocks that differ. */
+  outboxSentMs: 86_400_000 - 3_600_000,
+  /** Between attempts to send what waits, before jitter: a gatehouse that is back is noticed soon, at little expense. */
+  outboxPauseMaxMs: 10_000,
+  /** As long as a gatehouse may put off what waits. */
+  outboxRetryAfterMaxMs: 300_000,
+  /** How often a process looks whether another one, which sends for both, has an answer for it. */
+  outboxPollMs: 250,
+  /** A clock that was set back by more is not believed. */
+  clockStepMs: 300_000,
   /** A key file, certificate or remotes list read whole into memory. */
   smallFileBytes: 1_048_576,
   remotes: 256,

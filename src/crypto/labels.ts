@@ -92,6 +92,12 @@ export const LABELS = {
   wireMemory: "gatehouse/v1/client/wire-memory",
   /** … keyed by this, derived from the identity. */
   wireMemoryKey: "gatehouse/v1/client/wire-memory-key",
+  /** A call that waits in a client's home, sealed under … */
+  outboxCall: "gatehouse/v1/client/outbox-call",
+  /** … or its answer, under … */
+  outboxAnswer: "gatehouse/v1/client/outbox-answer",
+  /** … a key derived from its identity. */
+  outboxKey: "gatehouse/v1/client/outbox-key",
 
   /** Gatehouse's identity key over the manifest of a backup. */
   backupManifest: "gatehouse/v1/backup/manifest",

@@ -2,7 +2,8 @@
  * Files whose loss costs nothing but time: whole or not there for whoever reads them, but written without waiting for the
  * disk. After a power failure one may be gone, empty, or back again.
  */
-import { readdir, rename, unlink, writeFile } from "node:fs/promises";
+import { lstat, readdir, rename, unlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { isGatehouseError } from "../core/index.ts";
 import { errnoOf, withFile } from "./failures.ts";
 import { PRIVATE_FILE_MODE, readSmallFile, temporaryName } from "./small-files.ts";
@@ -58,6 +59,30 @@ export async function listNames(dir: string): Promise<readonly string[]> {
     return names.filter((name) => !name.startsWith(".")).sort();
   } catch (failure) {
     if (isGatehouseError(failure, "file.not-found")) return [];
+    throw failure;
+  }
+}
+
+export interface ListedFile {
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** Unix milliseconds. */
+  readonly writtenAtMs: number;
+}
+
+/** `listNames` with what the system knows of each; what goes away meanwhile is left out. @throws file.io */
+export async function listFiles(dir: string): Promise<readonly ListedFile[]> {
+  const names = await listNames(dir);
+  const found = await withFile(dir, () => Promise.all(names.map((name) => listed(dir, name))));
+  return found.filter((file) => file !== undefined);
+}
+
+async function listed(dir: string, name: string): Promise<ListedFile | undefined> {
+  try {
+    const { size, mtimeMs } = await lstat(join(dir, name));
+    return { name, sizeBytes: size, writtenAtMs: mtimeMs };
+  } catch (failure) {
+    if (errnoOf(failure) === "ENOENT") return undefined;
     throw failure;
   }
 }

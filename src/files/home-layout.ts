@@ -23,6 +23,8 @@ export interface HomeLayout {
   readonly ticketsDir: string;
   /** On which networks UDP did not get through to which gatehouse; expendable. */
   readonly wiresFile: string;
+  /** Calls that wait until their gatehouse can be reached; secret. */
+  readonly outboxDir: string;
   /** Held by the home's one daemon. */
   readonly lockFile: string;
   /** Where the running daemon listens, for the client commands of this home. */
@@ -45,6 +47,7 @@ export function homeLayout(root: string): HomeLayout {
     remotesFile: join(home, "remotes.json"),
     ticketsDir: join(home, "tickets"),
     wiresFile: join(home, "wires"),
+    outboxDir: join(home, "outbox"),
     lockFile: join(home, "lock"),
     endpointFile: join(home, "endpoint.json"),
   });

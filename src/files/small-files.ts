@@ -76,6 +76,22 @@ export async function removeFile(path: string): Promise<void> {
   });
 }
 
+/**
+ * Gives a file another name, in place of whatever has it, durable on return; nothing happens when it is not there.
+ * @throws file.not-found when the directory of `to` is missing. @throws file.io
+ */
+export async function moveFile(from: string, to: string): Promise<void> {
+  await withFile(from, async () => {
+    try {
+      await rename(from, to);
+    } catch (failure) {
+      if (errnoOf(failure) !== "ENOENT") throw failure;
+    }
+    await syncDir(dirname(to));
+    await syncDir(dirname(from));
+  });
+}
+
 async function withTemporary<Result>(
   path: string,
   bytes: Uint8Array,

@@ -51,6 +51,10 @@ export class CountingClock implements Clock {
   advance(ms: number): void {
     this.#clock.advance(ms);
   }
+
+  stepWall(ms: number): void {
+    this.#clock.stepWall(ms);
+  }
 }
 
 export class FakeConnection implements Carriage, Dialled {
@@ -165,7 +169,7 @@ export class FakeGatehouse implements Dialer {
   readonly dials: DialOptions[] = [];
   readonly router: Router<string>;
   readonly requestIds: string[] = [];
-  /** What the next calls are answered with, in place of what they ask for. */
+  /** What the next puts are answered with. */
   refusals: GatehouseError[] = [];
   script: readonly Answer[];
   tickets: number;
@@ -190,21 +194,26 @@ export class FakeGatehouse implements Dialer {
     const router = new Router<string>({ clock, log: silentLogger, earlyData });
     const seen = ({ requestId }: { readonly requestId: Uint8Array | undefined }): void => {
       this.requestIds.push(Buffer.from(requestId ?? []).toString("hex"));
-      const refusal = this.refusals.shift();
-      if (refusal !== undefined) throw refusal;
     };
     router.handle(PING, ({ payload }, context) => {
       seen(context);
       return { payload };
     });
-    router.handle(PUT, (_request, context) => {
+    router.handle(PUT, ({ path }, context) => {
       seen(context);
-      return { version: 1 };
+      const refusal = this.refusals.shift();
+      if (refusal !== undefined) throw refusal;
+      return this.change(path, this.requestIds.at(-1) ?? "");
     });
     router.handle(OPEN, async function* () {
       yield { expired: {} };
     });
     return router;
+  }
+
+  /** What a put does and is answered with. */
+  protected change(_path: string, _requestId: string): Promise<{ version: number }> | { version: number } {
+    return { version: 1 };
   }
 
   at(index: number): FakeConnection {

@@ -20,6 +20,8 @@ export class UdpRelay implements AsyncDisposable {
   readonly #captured: Buffer[] = [];
   readonly #cut: LinkCut | undefined;
   readonly #passed = { "to-server": 0, "to-client": 0 };
+  /** Directions in which nothing passes, for as long as the test wants. */
+  readonly blocked = new Set<LinkCut["direction"]>();
 
   private constructor(front: Socket, targetPort: number, cut: LinkCut | undefined) {
     this.#front = front;
@@ -75,7 +77,7 @@ export class UdpRelay implements AsyncDisposable {
   }
 
   #passes(direction: LinkCut["direction"]): boolean {
-    if (this.isCut || this.isBlocked) return false;
+    if (this.isCut || this.isBlocked || this.blocked.has(direction)) return false;
     this.#passed[direction] += 1;
     return true;
   }
