@@ -1,5 +1,7 @@
 /** The library: connect to gatehouses and call them. The daemon is the program `gatehouse serve`. */
 export {
+  type CachedSecret,
+  type CachedSecretOptions,
   Client,
   type ConnectOptions,
   connect,
@@ -23,4 +25,4 @@ export {
   type Wire,
   type WireChange,
 } from "./client/index.ts";
-export { type ErrorCode, GatehouseError, isGatehouseError } from "./core/index.ts";
+export { type ErrorCode, GatehouseError, isGatehouseError, SecretBytes } from "./core/index.ts";

@@ -9,6 +9,7 @@ import type { EnqueuedCall, EnqueueOptions } from "./outbox-types.ts";
 import type { Remote } from "./remotes.ts";
 import type { RenewalOptions } from "./renewal-wish.ts";
 import { honouringRetryAfter } from "./retry-after.ts";
+import type { CachedSecret, CachedSecretOptions, SecretCache } from "./secret-cache.ts";
 import type { Wire } from "./wire.ts";
 
 export interface ClientParts {
@@ -16,6 +17,7 @@ export interface ClientParts {
   readonly link: Link;
   readonly caller: Caller;
   readonly outbox: Outbox;
+  readonly secretCache: SecretCache;
   /** Waits for what connections have left to be stored; bounded. */
   readonly settle: () => Promise<void>;
   /** Undefined for this home's own gatehouse, which renews by itself. */
@@ -44,6 +46,7 @@ export class Client implements AsyncDisposable {
   /** Changes that wait until the gatehouse can be reached, in this home and for this gatehouse. */
   readonly outbox: Outbox;
   readonly #link: Link;
+  readonly #secretCache: SecretCache;
   readonly #caller: Caller;
   readonly #settle: () => Promise<void>;
   readonly #keeper: CertificateKeeper | undefined;
@@ -52,9 +55,10 @@ export class Client implements AsyncDisposable {
   #skewMs: number | undefined;
   #isSkewStored: Promise<void> | undefined;
 
-  constructor({ remote, link, caller, outbox, settle, keeper, clock }: ClientParts) {
+  constructor({ remote, link, caller, outbox, secretCache, settle, keeper, clock }: ClientParts) {
     this.remote = remote;
     this.outbox = outbox;
+    this.#secretCache = secretCache;
     this.#skewMs = remote.lastSkewMs;
     this.#keeper = keeper;
     this.#clock = clock;
@@ -128,6 +132,26 @@ export class Client implements AsyncDisposable {
     options: EnqueueOptions = {},
   ): Promise<EnqueuedCall<Response>> {
     return this.outbox.enqueue(method, request, options);
+  }
+
+  /**
+   * The newest version of a secret, as the gatehouse gives it; a copy goes into this home, sealed. When the gatehouse cannot
+   * be reached, that copy, marked as stale, if it is no older than `maxStaleMs` and was not asked for with less. When the
+   * gatehouse refuses (denied, revoked, expired, not there) the copy is gone before that is told; of a device that is not let
+   * in any more, all of them are.
+   *
+   * At most `LIMITS.cachedSecrets` are kept and `LIMITS.cachedSecretsBytes` of them in a home; the oldest give way. A
+   * device that was revoked keeps its copies until it hears of that or they are too old.
+   *
+   * @throws GatehouseError what `call` throws; RangeError
+   */
+  cachedSecret(path: string, options: CachedSecretOptions): Promise<CachedSecret> {
+    const { timeoutMs, signal } = options;
+    const call: CallOptions = {
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+      ...(signal === undefined ? {} : { signal }),
+    };
+    return this.#secretCache.get(path, options, () => this.call(METHODS.Vault.Get, { path }, call));
   }
 
   /** One request, a stream of responses. Leaving the loop cancels the call. It ends with its connection. */

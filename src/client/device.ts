@@ -25,6 +25,7 @@ import { type Remote, Remotes } from "./remotes.ts";
 import { hasRunOut, renewalTime, renewCertificate, useCertificate } from "./renewal.ts";
 import type { RenewalOptions, RenewalParts } from "./renewal-wish.ts";
 import { Renewals } from "./renewals.ts";
+import { SecretCache } from "./secret-cache.ts";
 import { dropSpareKeys } from "./spare-keys.ts";
 import { Tickets } from "./tickets.ts";
 import { tlsKeyFor } from "./tls-key.ts";
@@ -137,8 +138,9 @@ export class Device {
     const link = dial === "now" ? await Link.open(linked, { timeoutMs, signal }) : Link.whenNeeded(linked);
     const caller = new Caller({ clock, random });
     const outbox = this.#outboxOf(remote, { link, caller, clock, random, logger });
+    const secretCache = this.#secretCacheOf(remote, { clock, random, logger });
     const settle = (): Promise<void> => settledSoon(tickets, clock);
-    const parts = { remote, link, caller, outbox, settle, clock };
+    const parts = { remote, link, caller, outbox, secretCache, settle, clock };
     if (renewer === undefined) return new Client({ ...parts, keeper: undefined });
     const { renew, current } = renewer;
     const renewals = new Renewals({
@@ -234,6 +236,13 @@ export class Device {
     const key = this.#identity.deriveKey(LABELS.outboxKey);
     const folder = new OutboxFolder({ dir: homeLayout(this.#home).outboxDir, gatehouseId, key, ...effects });
     return new Outbox({ folder, wire: new LinkWire(link, caller), ...effects });
+  }
+
+  #secretCacheOf({ gatehouseId }: Remote, effects: Effects): SecretCache {
+    const key = this.#identity.deriveKey(LABELS.cachedSecretKey);
+    const nameKey = this.#identity.deriveKey(LABELS.cachedSecretName);
+    const dir = homeLayout(this.#home).secretCacheDir;
+    return new SecretCache({ dir, gatehouseId, key, nameKey, ...effects });
   }
 
   async #resolve(on: string | undefined): Promise<Remote> {

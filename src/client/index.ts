@@ -10,4 +10,5 @@ export type { Outcome } from "./outbox-format.ts";
 export type { DrainOptions, EnqueuedCall, EnqueueOptions, SettledCall, WaitingCall } from "./outbox-types.ts";
 export { type Remote, Remotes } from "./remotes.ts";
 export type { RenewalOptions } from "./renewal-wish.ts";
+export type { CachedSecret, CachedSecretOptions } from "./secret-cache.ts";
 export type { Wire, WireChange } from "./wire.ts";

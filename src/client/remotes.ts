@@ -16,6 +16,7 @@ import { type DeviceId, deviceIdOf, isDeviceId } from "../identity/index.ts";
 import { parseAddress } from "./address.ts";
 import { openHomeIdentity } from "./home-identity.ts";
 import { forgetOutbox } from "./outbox-folder.ts";
+import { forgetCachedSecrets } from "./secret-cache.ts";
 import { dropSpareKeys } from "./spare-keys.ts";
 import { forgetTickets } from "./tickets.ts";
 
@@ -162,7 +163,7 @@ export class Remotes {
   }
 
   /**
-   * Forgets a gatehouse, its tickets, the calls that wait for it, and the TLS key that was for it alone; what it knows of this device is its owner's to
+   * Forgets a gatehouse, its tickets, the calls that wait for it, copies of its secrets, and the TLS key that was for it alone; what it knows of this device is its owner's to
    * revoke. @throws remote.not-found
    */
   async remove(on: string): Promise<Remote> {
@@ -173,6 +174,7 @@ export class Remotes {
       return { document: { remotes, default: standard }, result };
     });
     await forgetTickets(this.#layout.ticketsDir, gone.gatehouseId);
+    await forgetCachedSecrets(this.#layout.secretCacheDir, gone.gatehouseId);
     await forgetOutbox(this.#layout.outboxDir, gone.gatehouseId);
     await this.#dropSpareKeys();
     return gone;

@@ -320,6 +320,12 @@ export const LIMITS = {
   outboxRetryAfterMaxMs: 300_000,
   /** How often a process looks whether another one, which sends for both, has an answer for it. */
   outboxPollMs: 250,
+  /** Secrets that a home keeps for when their gatehouses cannot be reached: what one device needs to go on, not a vault. */
+  cachedSecrets: 64,
+  /** Their files together. */
+  cachedSecretsBytes: 1_048_576,
+  /** The oldest copy that may be asked for: as old as a certificate gets. */
+  cachedSecretStaleMs: 30 * 86_400_000,
   /** A clock that was set back by more is not believed. */
   clockStepMs: 300_000,
   /** A key file, certificate or remotes list read whole into memory. */

@@ -99,6 +99,13 @@ export const LABELS = {
   /** … a key derived from its identity. */
   outboxKey: "gatehouse/v1/client/outbox-key",
 
+  /** A secret that a client keeps for when its gatehouse cannot be reached, sealed under … */
+  cachedSecret: "gatehouse/v1/client/cached-secret",
+  /** … a key derived from its identity. */
+  cachedSecretKey: "gatehouse/v1/client/cached-secret-key",
+  /** The key of the names of such files, which say nothing of the secrets' paths. */
+  cachedSecretName: "gatehouse/v1/client/cached-secret-name",
+
   /** Gatehouse's identity key over the manifest of a backup. */
   backupManifest: "gatehouse/v1/backup/manifest",
 

@@ -25,6 +25,8 @@ export interface HomeLayout {
   readonly wiresFile: string;
   /** Calls that wait until their gatehouse can be reached; secret. */
   readonly outboxDir: string;
+  /** Secrets kept for when their gatehouse cannot be reached; expendable. */
+  readonly secretCacheDir: string;
   /** Held by the home's one daemon. */
   readonly lockFile: string;
   /** Where the running daemon listens, for the client commands of this home. */
@@ -48,6 +50,7 @@ export function homeLayout(root: string): HomeLayout {
     ticketsDir: join(home, "tickets"),
     wiresFile: join(home, "wires"),
     outboxDir: join(home, "outbox"),
+    secretCacheDir: join(home, "secret-cache"),
     lockFile: join(home, "lock"),
     endpointFile: join(home, "endpoint.json"),
   });
