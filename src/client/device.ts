@@ -88,6 +88,7 @@ export class Device {
   #identity: DeviceIdentity;
   readonly #trust = new Map<DeviceId, Trust>();
   #tickets: Tickets | undefined;
+  #wires: WireMemory | undefined;
 
   private constructor(home: string, identity: DeviceIdentity) {
     this.id = identity.id;
@@ -124,10 +125,11 @@ export class Device {
     const first = await this.#destinationOf(fresh, idleMs);
     const { remote } = first;
     const tickets = this.#ticketsWith({ clock, random, logger });
+    const wires = this.#wiresWith(clock);
     const again = () => this.#lookAgain(remote, idleMs);
     const dialer = new GatehouseDialer({
       ...{ first, again, tickets, clock, random, logger, wire: options.wire },
-      udp: this.#wires(clock).of(remote.gatehouseId),
+      udp: wires.of(remote.gatehouseId),
       renew: renewer?.replace,
       ...(remote.gatehouseId === this.id
         ? { isOwnKey: (key: Uint8Array) => this.#identity.tlsFor(key) !== undefined }
@@ -139,7 +141,7 @@ export class Device {
     const caller = new Caller({ clock, random });
     const outbox = this.#outboxOf(remote, { link, caller, clock, random, logger });
     const secretCache = this.#secretCacheOf(remote, { clock, random, logger });
-    const settle = (): Promise<void> => settledSoon(tickets, clock);
+    const settle = (): Promise<void> => settledSoon([tickets, wires], clock);
     const parts = { remote, link, caller, outbox, secretCache, settle, clock };
     if (renewer === undefined) return new Client({ ...parts, keeper: undefined });
     const { renew, current } = renewer;
@@ -275,9 +277,10 @@ export class Device {
     return trust;
   }
 
-  #wires(clock: Clock): WireMemory {
+  #wiresWith(clock: Clock): WireMemory {
     const key = this.#identity.deriveKey(LABELS.wireMemoryKey);
-    return new WireMemory({ file: homeLayout(this.#home).wiresFile, key, clock });
+    this.#wires ??= new WireMemory({ file: homeLayout(this.#home).wiresFile, key, clock });
+    return this.#wires;
   }
 }
 
@@ -287,10 +290,10 @@ export async function connect({ home, ...options }: ConnectOptions): Promise<Cli
 }
 
 /** A disk that hangs is no reason to keep a command from ending. */
-async function settledSoon(tickets: Tickets, clock: Clock): Promise<void> {
+async function settledSoon(kept: readonly { settled(): Promise<void> }[], clock: Clock): Promise<void> {
   const settled = new AbortController();
   await Promise.race([
-    tickets.settled().then(() => settled.abort()),
+    Promise.all(kept.map((each) => each.settled())).then(() => settled.abort()),
     pause(clock, LIMITS.ticketSettleMs, settled.signal),
   ]);
 }

@@ -55,8 +55,11 @@ const REFUSED = new Set<ErrorCode>([
   ...(["authz.denied", "vault.not-found", "vault.version-not-found", "vault.bad-path"] as const),
 ]);
 
-/** Whoever is refused so is refused everything. */
-const SHUT_OUT = /^(?:device|certificate|remote)\.|^quic\.not-admitted$/;
+/**
+ * Whoever is refused so is refused everything, and the gatehouse itself has said it. Not what TLS says before the server is
+ * verified, such as `certificate.expired`: whoever is on the link could empty the cache with it. No copy is given out then.
+ */
+const SHUT_OUT = /^device\./;
 
 export interface CachedSecretOptions {
   /** A copy may be so old, milliseconds; more than 0, at most `LIMITS.cachedSecretStaleMs`. */

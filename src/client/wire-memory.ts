@@ -33,6 +33,8 @@ export interface UdpHistory {
 
 export class WireMemory {
   readonly #options: WireMemoryOptions;
+  /** Changes follow one another. */
+  #changing: Promise<void> = Promise.resolve();
 
   constructor(options: WireMemoryOptions) {
     this.#options = options;
@@ -45,9 +47,19 @@ export class WireMemory {
         const failures = await this.#read();
         return failures.size > 0 && failures.has(await this.#placeOf(gatehouseId));
       },
-      failed: async () => this.#change(gatehouseId, this.#options.clock.now()),
-      worked: async () => this.#change(gatehouseId, undefined),
+      failed: () => this.#inTurn(() => this.#change(gatehouseId, this.#options.clock.now())),
+      worked: () => this.#inTurn(() => this.#change(gatehouseId, undefined)),
     };
+  }
+
+  /** Resolves when what was told so far lies in the home, or could not be written. */
+  settled(): Promise<void> {
+    return this.#changing;
+  }
+
+  #inTurn(change: () => Promise<void>): Promise<void> {
+    this.#changing = this.#changing.then(change);
+    return this.#changing;
   }
 
   async #change(gatehouseId: DeviceId, at: number | undefined): Promise<void> {

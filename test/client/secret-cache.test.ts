@@ -144,13 +144,7 @@ describe("a secret that is kept", () => {
     },
   );
 
-  it.each([
-    "device.revoked",
-    "device.held",
-    "certificate.expired",
-    "quic.not-admitted",
-    "remote.not-found",
-  ] as const)(
+  it.each(["device.revoked", "device.held", "device.key-changed", "device.unknown"] as const)(
     "is gone, with all others of that gatehouse, when the device is shut out with %s",
     async (code) => {
       const { asked, files, cacheOf } = home();
@@ -170,6 +164,8 @@ describe("a secret that is kept", () => {
     "rpc.rate-limited",
     "rpc.internal",
     "quic.wrong-server",
+    "quic.not-admitted",
+    "certificate.expired",
     "rpc.cancelled",
   ] as const)("is neither given out nor dropped when asking ends with %s", async (code) => {
     const { asked } = home();

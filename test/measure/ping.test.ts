@@ -31,7 +31,13 @@ describe("ping", () => {
       onReply: (_, rttMs) => seen.push(rttMs),
     });
     expect(report).toEqual({
-      ...{ sent: 3, received: 3, wire: "quic" as const, wireReason: "QUIC is tried first", handshakeMs: 1.235 },
+      ...{
+        sent: 3,
+        received: 3,
+        wire: "quic" as const,
+        wireReason: "QUIC is tried first",
+        handshakeMs: 1.235,
+      },
       rttMs: { min: 1, p50: 2, p95: 3, p99: 3, max: 3 },
     });
     expect(seen).toEqual([1, 2, 3]);
