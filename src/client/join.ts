@@ -146,7 +146,7 @@ async function joinOnce(joiner: Joiner): Promise<Outcome> {
     throw new GatehouseError("quic.wrong-server", "the server showed no certificate");
   const initiator = new PairingInitiator({
     ...{ secret, identity, certificate, peerCertificate, certificateRequest },
-    ...{ name, kind, platform, clock, random, replace: joiner.replace === true },
+    ...{ name, kind, platform, clock, random, replace: joiner.replace === true, binding: { kind: "none" } },
   });
   using deadline = withDeadline(joiner);
   try {

@@ -112,7 +112,7 @@ async function openPairingDoor({
   };
   return new PairingDoor({
     certificate: () => certificates.server.der,
-    server: () => doors().quic,
+    doors,
     ...{ identity, limiter, enroll, clock, random, logger },
     gatehouseName: boot.name,
     findByName: (name) =>

@@ -63,6 +63,21 @@ export class Doors implements AsyncDisposable {
     return { quic: formatAddress(dialable(this.quic.addresses, from)), grpc };
   }
 
+  /**
+   * Until disposed, strangers get through TLS on either wire, for pairing and nothing else.
+   * @throws TypeError when a window is open already
+   */
+  openPairing(alpn: string): Disposable {
+    const quic = this.quic.openPairing(alpn);
+    const grpc = this.#grpc?.openPairing(alpn);
+    return {
+      [Symbol.dispose]: () => {
+        quic[Symbol.dispose]();
+        grpc?.[Symbol.dispose]();
+      },
+    };
+  }
+
   /** What came and what became of it; gRPC's in names of their own. */
   get counters(): Readonly<Record<string, number>> {
     const grpc = Object.entries(this.#grpc?.counters ?? {});
@@ -96,6 +111,7 @@ async function openGrpc(
     GrpcServer.listen<CloseCause>({
       ...{ listen: addresses, clock, logger, onHandling, ...serverTls, closing: closeError },
       admit: (handshake) => admitOver(side(), handshake),
+      admitPairing: () => side().admitTcpPairing(),
       isReadmitting: () => side().isReadmitting,
     });
   if (grpc !== undefined) return serve(grpc);

@@ -22,7 +22,7 @@ import { Quarantine } from "./quarantine.ts";
 import { RevocationEpoch } from "./restored.ts";
 import { Rounds } from "./rounds.ts";
 import { SecretExpiry } from "./secret-expiry.ts";
-import type { Side } from "./side.ts";
+import type { Side, TcpPairingAdmission } from "./side.ts";
 import { type Effects, openStorage, type Storage } from "./storage.ts";
 import type { Spotlight } from "./watchdog-memory.ts";
 
@@ -124,6 +124,10 @@ export class OpenSide implements Side, AsyncDisposable {
   admit(handshake: ServerHandshake): Admission {
     if (handshake.alpn === PAIRING_ALPN) return this.pairing.admit();
     return this.admitDevice({ ...handshake, wire: "quic" });
+  }
+
+  admitTcpPairing(): TcpPairingAdmission {
+    return this.pairing.admitTcp();
   }
 
   admitDevice(handshake: DeviceHandshake): DeviceAdmission {

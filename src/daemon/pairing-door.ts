@@ -1,6 +1,8 @@
 import { type Clock, GatehouseError, LIMITS, type Logger, type Random, type UnixMs } from "../core/index.ts";
+import type { TcpPairingConnection } from "../grpc/index.ts";
 import type { DeviceIdentity } from "../identity/index.ts";
 import {
+  type ChannelBinding,
   type Enroll,
   findJoiner,
   formatPairingUri,
@@ -12,23 +14,19 @@ import {
   type PairingLimiter,
   type PairingMode,
   PairingResponder,
+  type PairingStream,
   type PairingVerdict,
   PairingWindow,
   type PairingWindowEvent,
   servePairing,
 } from "../pairing/index.ts";
-import {
-  type Admission,
-  dialable,
-  formatAddress,
-  type QuicConnection,
-  type QuicServer,
-  type QuicStream,
-} from "../quic/index.ts";
+import type { Admission, CloseCause } from "../quic/index.ts";
 import type { PairingWindowWish } from "../services/index.ts";
+import type { Doors } from "./doors.ts";
 import { EventChannel } from "./event-channel.ts";
+import type { TcpPairingAdmission } from "./side.ts";
 
-/** Pairing connections at once; each costs a few kilobytes and a curve operation. */
+/** Pairing connections at once, over both wires together; each costs a few kilobytes and a curve operation. */
 const CONNECTIONS_MAX = 32;
 
 export type PairingDoorEvent =
@@ -49,7 +47,8 @@ export interface PairingDoorOptions {
   readonly gatehouseName: string;
   /** DER of the server's certificate in force. */
   readonly certificate: () => Uint8Array;
-  readonly server: () => QuicServer;
+  /** Not asked before a window is opened. */
+  readonly doors: () => Pick<Doors, "openPairing" | "addresses">;
   readonly limiter: PairingLimiter;
   readonly enroll: Enroll;
   /** Id of the device that has this name now, if any. Default: nobody is looked for. */
@@ -64,9 +63,20 @@ interface OpenWindow {
   readonly events: EventChannel<PairingDoorEvent>;
 }
 
+/** As much as pairing needs of a connection, whatever its wire. */
+export interface PairingConnection {
+  readonly remote: { readonly host: string };
+  /** DER, leaf first; its key's possession is proven. */
+  readonly peerCertificates: readonly Uint8Array[];
+  readonly closed: Promise<unknown>;
+  onStream(take: (stream: PairingStream & { reset(code: number): void }) => void): void;
+  close(cause: CloseCause, reason?: string): void;
+}
+
 /** A connection that came for pairing. */
 interface Guest {
-  readonly connection: QuicConnection;
+  readonly connection: PairingConnection;
+  readonly binding: ChannelBinding;
   responder: PairingResponder | undefined;
 }
 
@@ -129,10 +139,18 @@ export class PairingDoor implements Disposable {
     return joiner;
   }
 
-  /** Judges a connection that asks for pairing. */
+  /** Judges a QUIC connection that asks for pairing. */
   admit(): Admission {
     if (this.#tls === undefined) return refused("no pairing window is open");
-    return { kind: "admitted", accept: (connection) => this.#accept(connection) };
+    return { kind: "admitted", accept: (connection) => this.#accept(connection, { kind: "none" }) };
+  }
+
+  /** The same for one over TCP, where the exchange is bound to the connection itself. */
+  admitTcp(): TcpPairingAdmission {
+    if (this.#tls === undefined) return refused("no pairing window is open");
+    const accept = (connection: TcpPairingConnection): void =>
+      this.#accept(connection, { kind: "tls-exporter", bytes: connection.tlsExporter });
+    return { kind: "admitted", accept };
   }
 
   [Symbol.dispose](): void {
@@ -161,7 +179,7 @@ export class PairingDoor implements Disposable {
     });
     const open = { window, events };
     this.#open = open;
-    this.#tls ??= this.#options.server().openPairing(PAIRING_ALPN);
+    this.#tls ??= this.#options.doors().openPairing(PAIRING_ALPN);
     return open;
   }
 
@@ -205,16 +223,16 @@ export class PairingDoor implements Disposable {
   }
 
   #uri({ uriSecret }: PairingWindow): string {
-    const { identity, server } = this.#options;
+    const { identity, doors } = this.#options;
     return formatPairingUri({
-      address: formatAddress(dialable(server().addresses, "network")),
+      address: doors().addresses("network").quic,
       gatehouseId: identity.id,
       secret: uriSecret,
     });
   }
 
-  #accept(connection: QuicConnection): void {
-    const guest: Guest = { connection, responder: undefined };
+  #accept(connection: PairingConnection, binding: ChannelBinding): void {
+    const guest: Guest = { connection, binding, responder: undefined };
     this.#guests.add(guest);
     this.#makeRoom();
     // Strangers who say nothing, or stay when all is said, would keep their places from all who come later.
@@ -249,13 +267,13 @@ export class PairingDoor implements Disposable {
     victim.connection.close("limit", "too many devices try to pair at once");
   }
 
-  async #serve(guest: Guest, stream: QuicStream): Promise<void> {
+  async #serve(guest: Guest, stream: PairingStream): Promise<void> {
     const { identity, gatehouseName, enroll, random, logger, clock } = this.#options;
-    const { connection } = guest;
+    const { connection, binding } = guest;
     const [peerCertificate = new Uint8Array(0)] = connection.peerCertificates;
     const { host } = connection.remote;
     guest.responder = new PairingResponder({
-      ...{ identity, gatehouseName, peerCertificate, enroll, random, logger, remoteAddress: host },
+      ...{ identity, gatehouseName, peerCertificate, binding, enroll, random, logger, remoteAddress: host },
       window: { begin: (mode, keys) => this.#begin(mode, keys) },
       certificate: this.#options.certificate(),
     });
@@ -264,6 +282,6 @@ export class PairingDoor implements Disposable {
   }
 }
 
-function refused(message: string): Admission {
+function refused(message: string): Extract<Admission, { readonly kind: "refused" }> {
   return { kind: "refused", cause: "pairing.closed", error: new GatehouseError("pairing.closed", message) };
 }

@@ -46,6 +46,10 @@ export class SealedSide implements Side, AsyncDisposable {
 
   admit(handshake: ServerHandshake): Admission {
     if (handshake.alpn !== PAIRING_ALPN) return this.admitDevice({ ...handshake, wire: "quic" });
+    return this.admitTcpPairing();
+  }
+
+  admitTcpPairing(): ReturnType<typeof refused> {
     return refused(new GatehouseError("pairing.closed", "the vault is sealed"));
   }
 

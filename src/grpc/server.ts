@@ -4,27 +4,33 @@ import { type Clock, copyOf, GatehouseError, LIMITS, type Logger } from "../core
 import { GrpcConnection, type TcpAddress } from "./connection.ts";
 import { refusal } from "./farewell.ts";
 import { type GrpcServerCounters, keyOf, type NewcomerLimits, Newcomers } from "./newcomers.ts";
+import { TcpPairingConnection } from "./pairing-connection.ts";
 import { TcpListeners } from "./tcp-listeners.ts";
 import { type ServerTls, type TlsContext, TlsDoor } from "./tls-door.ts";
+import { tlsExporter } from "./tls-exporter.ts";
 
 /** What is known of the peer once TLS has shown its certificate. */
 export interface GrpcHandshake {
-  /** DER: the peer's leaf; verified against the authorities only in the strict context. Its key's possession is proven. */
+  /** DER: the peer's leaf; Node has verified it against the authorities unless it may be a renewal. Its key's possession is proven. */
   readonly certificates: readonly Uint8Array[];
   readonly context: TlsContext;
   readonly remote: TcpAddress;
 }
 
 /** What the server's owner says of a peer that has finished TLS. */
-export type GrpcAdmission<Cause> =
-  | { readonly kind: "admitted"; readonly accept?: (connection: GrpcConnection<Cause>) => void }
+export type GrpcAdmission<Cause, Connection = GrpcConnection<Cause>> =
+  | { readonly kind: "admitted"; readonly accept?: (connection: Connection) => void }
   | { readonly kind: "refused"; readonly error: GatehouseError };
+
+type Refused = Extract<GrpcAdmission<unknown>, { readonly kind: "refused" }>;
 
 export interface GrpcServerOptions<Cause> extends ServerTls {
   /** One socket each. */
   readonly listen: readonly TcpAddress[];
   /** Judges every connection when TLS is through, before anything of it is read. Synchronous. */
   readonly admit: (handshake: GrpcHandshake) => GrpcAdmission<Cause>;
+  /** The same for strangers while a pairing window is open; who is refused is dropped. Default: everybody is. */
+  readonly admitPairing?: (handshake: GrpcHandshake) => GrpcAdmission<Cause, TcpPairingConnection>;
   /**
    * Whether devices are expected whose certificates have run out. Where they are, a source whose handshake has just failed
    * gets a context that lets any key through the next time, for `admit` to decide: all others stay strict.
@@ -45,6 +51,7 @@ export class GrpcServer<Cause> implements AsyncDisposable {
   readonly #door: TlsDoor;
   readonly #newcomers: Newcomers;
   readonly #connections = new Set<GrpcConnection<Cause>>();
+  readonly #strangers = new Set<TcpPairingConnection>();
   readonly #sockets = new Set<Socket>();
   #listeners: TcpListeners | undefined;
   #isClosing = false;
@@ -55,7 +62,7 @@ export class GrpcServer<Cause> implements AsyncDisposable {
     this.#newcomers = new Newcomers(clock, limits);
     this.#door = new TlsDoor({
       ...{ identity, caPem },
-      secured: (socket, context) => this.#secured(socket, context),
+      secured: (socket, context) => this.#guarded(socket, () => this.#secured(socket, context)),
     });
   }
 
@@ -75,9 +82,18 @@ export class GrpcServer<Cause> implements AsyncDisposable {
     return this.#newcomers.counters;
   }
 
-  /** Past admission. */
+  /** Past admission, strangers who pair included. */
   get connectionCount(): number {
-    return this.#connections.size;
+    return this.#connections.size + this.#strangers.size;
+  }
+
+  /**
+   * Until disposed, new connections get a TLS context of their own that lets anybody through. Who asks there for `alpn` is for
+   * `admitPairing`; everything else goes on as ever, by certificates that Node has verified.
+   * @throws TypeError when a window is open already.
+   */
+  openPairing(alpn: string): Disposable {
+    return this.#door.openPairing(alpn);
   }
 
   /** Shows another certificate, and trusts other authorities, from the next connection on; those that are open stay. */
@@ -96,9 +112,11 @@ export class GrpcServer<Cause> implements AsyncDisposable {
     this.#isClosing = true;
     await this.#listeners?.[Symbol.asyncDispose]();
     const connections = [...this.#connections];
+    const strangers = [...this.#strangers];
     for (const connection of connections) connection.drain();
+    for (const stranger of strangers) stranger.close();
     const timer = this.#options.clock.setTimer(LIMITS.grpcLingerMs, () => this.#abandonAll());
-    await Promise.all(connections.map(({ closed }) => closed));
+    await Promise.all([...connections, ...strangers].map(({ closed }) => closed));
     timer[Symbol.dispose]();
     this.#abandonAll();
   }
@@ -114,31 +132,79 @@ export class GrpcServer<Cause> implements AsyncDisposable {
       socket.destroy();
       return;
     }
-    if (!this.#newcomers.begin(socket, this.#connections.size)) return;
+    if (!this.#newcomers.begin(socket, this.connectionCount)) return;
     this.#sockets.add(socket);
     socket.once("close", () => this.#sockets.delete(socket));
-    const isExpected = this.#options.isReadmitting?.() === true && this.#newcomers.hasFailed(socket);
-    this.#door.enter(socket, isExpected ? "renewal" : "strict");
+    if (this.#door.isPairing) this.#door.enter(socket, "pairing");
+    else this.#door.enter(socket, this.#mayRenew(socket) ? "renewal" : "strict");
+  }
+
+  /** Devices are expected whose certificates have run out, and one from there was turned away just now. */
+  #mayRenew(socket: Socket): boolean {
+    return this.#options.isReadmitting?.() === true && this.#newcomers.hasFailed(socket);
+  }
+
+  /** A bug of ours in here costs this connection, not the process. */
+  #guarded(socket: TLSSocket, work: () => void): void {
+    socket.on("error", () => undefined);
+    try {
+      work();
+    } catch (failure) {
+      this.#options.logger.error("grpc-newcomer-failed", {
+        error: failure instanceof Error ? failure.message : "unknown",
+      });
+      socket.destroy();
+    }
   }
 
   #secured(socket: TLSSocket, context: TlsContext): void {
-    socket.on("error", () => undefined);
     const certificate = socket.getPeerX509Certificate();
-    if (socket.alpnProtocol !== "h2" || certificate === undefined || this.#isClosing) {
+    const isForPairing = context === "pairing" && socket.alpnProtocol !== "h2";
+    const isFit = isForPairing ? socket.alpnProtocol !== false : this.#isDevice(socket, context);
+    if (certificate === undefined || !isFit || this.#isClosing) {
       socket.destroy();
       return;
     }
-    this.#newcomers.end(keyOf(socket), "done");
     const { remoteAddress: host = "", remotePort: port = 0 } = socket;
-    const remote = { host, port };
-    const verdict = this.#judge({ certificates: [copyOf(certificate.raw)], context, remote });
-    if (verdict.kind === "admitted") this.#accept(socket, remote, verdict);
+    const handshake = { certificates: [copyOf(certificate.raw)], context, remote: { host, port } };
+    if (isForPairing) this.#stranger(socket, handshake);
+    else this.#device(socket, handshake);
+  }
+
+  /** Whether it may speak HTTP/2, as far as TLS can say: no stranger may, be a pairing window open or not. */
+  #isDevice(socket: TLSSocket, context: TlsContext): boolean {
+    if (socket.alpnProtocol !== "h2") return false;
+    return socket.authorized || context === "renewal" || (context === "pairing" && this.#mayRenew(socket));
+  }
+
+  #device(socket: TLSSocket, handshake: GrpcHandshake): void {
+    this.#newcomers.end(keyOf(socket), "done");
+    const verdict = this.#judge(handshake, this.#options.admit);
+    if (verdict.kind === "admitted") this.#accept(socket, handshake.remote, verdict);
     else this.#refuse(socket, verdict.error);
   }
 
-  #judge(handshake: GrpcHandshake): GrpcAdmission<Cause> {
+  #stranger(socket: TLSSocket, handshake: GrpcHandshake): void {
+    const { certificates: peerCertificates, remote } = handshake;
+    const binding = { peerCertificates, tlsExporter: tlsExporter(socket) };
+    this.#newcomers.end(keyOf(socket), "done");
+    const { admitPairing, clock } = this.#options;
+    const verdict = admitPairing && this.#judge(handshake, admitPairing);
+    if (verdict?.kind !== "admitted") {
+      this.#newcomers.counters.refused += 1;
+      socket.destroy();
+      return;
+    }
+    this.#newcomers.counters.admitted += 1;
+    const connection = new TcpPairingConnection({ socket, remote, clock, ...binding });
+    this.#strangers.add(connection);
+    void connection.closed.then(() => this.#strangers.delete(connection));
+    verdict.accept?.(connection);
+  }
+
+  #judge<Verdict>(handshake: GrpcHandshake, admit: (handshake: GrpcHandshake) => Verdict): Verdict | Refused {
     try {
-      return this.#options.admit(handshake);
+      return admit(handshake);
     } catch (failure) {
       this.#options.logger.error("admission-failed", {
         error: failure instanceof Error ? failure.message : "unknown",

@@ -16,43 +16,90 @@ export interface ServerTls {
   readonly caPem: string;
 }
 
-/** Which TLS context a connection came through: past `renewal` any key gets, so that admission is all there is. */
-export type TlsContext = "strict" | "renewal";
+/**
+ * Which TLS context a connection came through. Past `renewal` any key gets, and past `pairing` anybody at all, so that what is
+ * judged afterwards is all there is.
+ */
+export type TlsContext = "strict" | "renewal" | "pairing";
 
 export interface TlsDoorOptions extends ServerTls {
-  /** TLS is through: `strict` has verified the peer's certificate. */
+  /** TLS is through: `strict` has verified the peer's certificate, of `pairing` the window is open still. */
   readonly secured: (socket: TLSSocket, context: TlsContext) => void;
 }
 
+const REQUESTS_ALPN = "h2";
+
 /**
- * TLS 1.3 in its two contexts. Who shows no certificate is refused inside of the strict handshake (`certificate_required`);
+ * TLS 1.3 in its contexts. Who shows no certificate is refused inside of the strict handshake (`certificate_required`);
  * Node looks at whether a certificate is trusted only when the handshake has ended, and drops the connection then, before
  * anything that came after it is read.
+ *
+ * Each pairing window has a context of its own, which ends with it: the only one that offers pairing's protocol.
  */
 export class TlsDoor {
-  readonly #servers: Readonly<Record<TlsContext, Server>>;
+  readonly #secured: TlsDoorOptions["secured"];
+  #tls: ServerTls;
+  readonly #strict: Server;
+  readonly #renewal: Server;
+  #pairing: Server | undefined;
 
   constructor({ secured, ...tls }: TlsDoorOptions) {
-    const open = (context: TlsContext): Server =>
-      createServer(
-        {
-          ...contextOptions(tls),
-          ...{ requestCert: true, rejectUnauthorized: context === "strict", ALPNProtocols: ["h2"] },
-          handshakeTimeout: LIMITS.handshakeMs,
-        },
-        (socket) => secured(socket, context),
-      ).on("tlsClientError", (_error, socket) => socket.destroy());
-    this.#servers = { strict: open("strict"), renewal: open("renewal") };
+    this.#secured = secured;
+    this.#tls = tls;
+    this.#strict = this.#open([REQUESTS_ALPN], (socket) => secured(socket, "strict"), "verified");
+    this.#renewal = this.#open([REQUESTS_ALPN], (socket) => secured(socket, "renewal"), "any key");
   }
 
-  /** Begins TLS on a fresh connection. */
+  get isPairing(): boolean {
+    return this.#pairing !== undefined;
+  }
+
+  /** Until disposed, `pairing` can be entered. @throws TypeError when a window is open already. */
+  openPairing(alpn: string): Disposable {
+    if (this.#pairing !== undefined) throw new TypeError("TlsDoor.openPairing: a window is open already");
+    const secured = (socket: TLSSocket): void => {
+      // Its window has gone while it shook hands, and its right to come with it.
+      const isLate = this.#pairing !== server && socket.alpnProtocol !== REQUESTS_ALPN;
+      if (isLate) socket.destroy();
+      else this.#secured(socket, "pairing");
+    };
+    const server: Server = this.#open([REQUESTS_ALPN, alpn], secured, "any key");
+    this.#pairing = server;
+    return {
+      [Symbol.dispose]: () => {
+        if (this.#pairing === server) this.#pairing = undefined;
+      },
+    };
+  }
+
+  /** Begins TLS on a fresh connection. `pairing` where no window is open is `strict`. */
   enter(socket: Socket, context: TlsContext): void {
-    this.#servers[context].emit("connection", socket);
+    this.#server(context).emit("connection", socket);
   }
 
   /** For connections from now on. */
   replace(tls: ServerTls): void {
-    for (const server of Object.values(this.#servers)) server.setSecureContext(contextOptions(tls));
+    this.#tls = tls;
+    for (const server of [this.#strict, this.#renewal, this.#pairing])
+      server?.setSecureContext(contextOptions(tls));
+  }
+
+  #server(context: TlsContext): Server {
+    if (context === "renewal") return this.#renewal;
+    return (context === "pairing" ? this.#pairing : undefined) ?? this.#strict;
+  }
+
+  #open(
+    ALPNProtocols: string[],
+    secured: (socket: TLSSocket) => void,
+    certificates: "verified" | "any key",
+  ): Server {
+    const verification = { requestCert: true, rejectUnauthorized: certificates === "verified" };
+    const handshakeTimeout = LIMITS.handshakeMs;
+    return createServer(
+      { ...contextOptions(this.#tls), ...verification, ALPNProtocols, handshakeTimeout },
+      secured,
+    ).on("tlsClientError", (_error, socket) => socket.destroy());
   }
 }
 

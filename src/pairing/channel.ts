@@ -19,6 +19,9 @@ import {
  * SubjectPublicKeyInfo, "gatehouse", the gatehouse's identity key, SHA-256 of its TLS key's SubjectPublicKeyInfo.
  * Whoever stands in the middle and ends TLS with a key of its own makes the two sides' identifiers differ.
  *
+ * Over TCP two more follow: "tls-exporter" and what that gives (RFC 9266), 32 bytes, so that the very connection is agreed on
+ * and not only its keys. The QUIC library has no exporter.
+ *
  * Session identifier: the joiner's nonce(32) ‖ the gatehouse's nonce(32).
  */
 
@@ -35,8 +38,17 @@ export interface PairingParty {
   readonly nonce: Uint8Array;
 }
 
+/** The TLS connection that an exchange runs over, as far as its library can name it. */
+export type ChannelBinding =
+  | { readonly kind: "none" }
+  /** RFC 9266 §2. */
+  | { readonly kind: "tls-exporter"; readonly bytes: Uint8Array };
+
+const TLS_EXPORTER_BYTES = 32;
+
 export interface PairingChannel {
   readonly mode: PairingMode;
+  readonly binding: ChannelBinding;
   readonly joiner: PairingParty;
   readonly gatehouse: PairingParty;
 }
@@ -55,8 +67,9 @@ export const ASSOCIATED_DATA: Readonly<Record<PairingRole, Uint8Array>> = {
   gatehouse: utf8("gatehouse"),
 };
 
-export function channelIdentifier({ mode, joiner, gatehouse }: PairingChannel): Uint8Array {
-  return new ByteWriter()
+/** @throws RangeError when the exporter's bytes are not 32. */
+export function channelIdentifier({ mode, binding, joiner, gatehouse }: PairingChannel): Uint8Array {
+  const fields = new ByteWriter()
     .prefixed(utf8(LABELS.pairingChannel))
     .prefixed(utf8(PAIRING_ALPN))
     .prefixed(Uint8Array.of(PAIRING_VERSION))
@@ -66,8 +79,13 @@ export function channelIdentifier({ mode, joiner, gatehouse }: PairingChannel): 
     .prefixed(joiner.tlsKeyHash)
     .prefixed(utf8("gatehouse"))
     .prefixed(gatehouse.identityKey)
-    .prefixed(gatehouse.tlsKeyHash)
-    .finish();
+    .prefixed(gatehouse.tlsKeyHash);
+  if (binding.kind === "none") return fields.finish();
+  const { kind, bytes } = binding;
+  if (bytes.length !== TLS_EXPORTER_BYTES) {
+    throw new RangeError(`channelIdentifier: ${kind} of ${bytes.length} bytes, not ${TLS_EXPORTER_BYTES}`);
+  }
+  return fields.prefixed(utf8(kind)).prefixed(bytes).finish();
 }
 
 export function sessionIdentifier({ joiner, gatehouse }: PairingChannel): Uint8Array {

@@ -5,7 +5,7 @@ export type {
   PairingAttempt,
   PairingGrant,
 } from "./attempt.ts";
-export { PAIRING_ALPN, type PairingIdentity } from "./channel.ts";
+export { type ChannelBinding, PAIRING_ALPN, type PairingIdentity } from "./channel.ts";
 export { parsePairingCode } from "./code.ts";
 export {
   type CpaceInput,

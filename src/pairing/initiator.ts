@@ -12,6 +12,7 @@ import { LABELS, verifyLabelled } from "../crypto/index.ts";
 import { type DeviceId, deviceIdOf } from "../identity/index.ts";
 import {
   ASSOCIATED_DATA,
+  type ChannelBinding,
   channelIdentifier,
   identityStatement,
   type PairingChannel,
@@ -48,6 +49,8 @@ export interface PairingInitiatorOptions {
   readonly certificate: Uint8Array;
   /** DER of the one that the gatehouse showed. */
   readonly peerCertificate: Uint8Array;
+  /** Of the connection that this exchange runs over. */
+  readonly binding: ChannelBinding;
   /** PKCS#10 for the same TLS key, signed by the identity; DER. */
   readonly certificateRequest: Uint8Array;
   /** 1 to 64 bytes. */
@@ -188,13 +191,13 @@ export class PairingInitiator {
   }
 
   #hello({ nonce }: State & { kind: "hello" }, hello: Hello): PairMessage {
-    const { secret, identity, random, certificate, peerCertificate } = this.#options;
+    const { secret, identity, random, certificate, peerCertificate, binding } = this.#options;
     if (hello.version !== PAIRING_VERSION) throw badMessage(`version ${hello.version}`);
     if (hello.mode !== secret.mode) throw badMessage("another mode than ours");
     if (equalBytes(hello.identityKey, identity.publicKey)) throw badMessage("our own identity");
     this.#checkGatehouse(hello.identityKey);
     const channel: PairingChannel = {
-      mode: secret.mode,
+      ...{ mode: secret.mode, binding },
       joiner: { identityKey: identity.publicKey, tlsKeyHash: tlsKeyHash(certificate), nonce },
       gatehouse: { ...hello, tlsKeyHash: tlsKeyHash(peerCertificate) },
     };

@@ -4,6 +4,7 @@ import { deviceIdOf } from "../identity/index.ts";
 import type { JoinerFacts, JoinerKeys, PairingAttempt, PairingGrant } from "./attempt.ts";
 import {
   ASSOCIATED_DATA,
+  type ChannelBinding,
   channelIdentifier,
   identityStatement,
   type PairingChannel,
@@ -63,6 +64,8 @@ export interface PairingResponderOptions {
   readonly certificate: Uint8Array;
   /** DER of the one that the joiner showed. */
   readonly peerCertificate: Uint8Array;
+  /** Of the connection that this exchange runs over. */
+  readonly binding: ChannelBinding;
   readonly enroll: Enroll;
   /** The joiner's IP address, for whoever is asked about it. Default: unknown. */
   readonly remoteAddress?: string;
@@ -190,13 +193,13 @@ export class PairingResponder implements Disposable {
 
   #hello(hello: Hello): PairMessage {
     if (hello.version !== PAIRING_VERSION) throw badMessage(`version ${hello.version}`);
-    const { window, identity, random, certificate, peerCertificate } = this.#options;
+    const { window, identity, random, certificate, peerCertificate, binding } = this.#options;
     if (window === undefined) throw new GatehouseError("pairing.closed", "no pairing window is open");
     const joiner = { ...hello, tlsKeyHash: tlsKeyHash(peerCertificate) };
     this.#attempt = window.begin(hello.mode, joiner);
     const nonce = random.bytes(NONCE_BYTES);
     const channel: PairingChannel = {
-      ...{ mode: hello.mode, joiner },
+      ...{ mode: hello.mode, binding, joiner },
       gatehouse: { identityKey: identity.publicKey, tlsKeyHash: tlsKeyHash(certificate), nonce },
     };
     const run = startCpace({

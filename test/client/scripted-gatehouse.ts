@@ -174,6 +174,7 @@ export class ScriptedGatehouse implements AsyncDisposable {
     const responder = new PairingResponder({
       ...{ window: this.#window, identity: this.#identity, gatehouseName: "home", random, logger },
       ...{ certificate: this.#certificate, peerCertificate, enroll: this.#enroll },
+      binding: { kind: "none" },
     });
     await servePairing(isCut ? this.#breaking(connection, stream) : stream, responder, clock);
   }

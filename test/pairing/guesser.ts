@@ -99,12 +99,12 @@ export class Guesser {
     const responder = new PairingResponder({
       ...{ window, enroll, random, gatehouseName: "home", logger: silentLogger },
       ...{ identity: this.#gatehouse.identity, certificate: this.#gatehouse.certificate },
-      peerCertificate: certificate,
+      ...{ peerCertificate: certificate, binding: { kind: "none" } },
     });
     const initiator = new PairingInitiator({
       ...{ secret: { mode: "code", code }, identity, certificate, certificateRequest, random },
       ...{ name: "stranger", kind: "cli", platform: "linux x64", clock: new ManualClock() },
-      peerCertificate: this.#gatehouse.certificate,
+      ...{ peerCertificate: this.#gatehouse.certificate, binding: { kind: "none" } },
     });
     return { responder, initiator };
   }

@@ -5,7 +5,13 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { connect, joinGatehouse, METHODS, Remotes } from "../../src/client/index.ts";
 import { isGatehouseError, silentLogger, systemClock, systemRandom } from "../../src/core/index.ts";
 import { Daemon, type PairingDoorEvent } from "../../src/daemon/index.ts";
-import { formatPairingUri, PairMessageDecoder, parsePairingUri } from "../../src/pairing/index.ts";
+import { tlsExporter } from "../../src/grpc/index.ts";
+import {
+  formatPairingUri,
+  type PairingSecret,
+  PairMessageDecoder,
+  parsePairingUri,
+} from "../../src/pairing/index.ts";
 import { Newcomer } from "../support/pairing-dial.ts";
 import { Middle } from "./middle.ts";
 
@@ -31,10 +37,12 @@ afterEach(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-const address = () => {
-  const [host = "", port = ""] = daemon.ready.quic.split(":");
+function parse(text: string) {
+  const [host = "", port = ""] = text.split(":");
   return { host, port: Number(port) };
-};
+}
+const address = () => parse(daemon.ready.quic);
+const tcpAddress = () => parse(daemon.ready.grpc ?? "");
 
 async function openWindow() {
   const events = daemon.openPairing({}, new AbortController().signal)[Symbol.asyncIterator]();
@@ -97,6 +105,54 @@ describe("a man in the middle, who ends QUIC on both sides with certificates of 
     await openWindow();
     expect(await replay(own, recorded)).toBe("refused");
     expect((await paired()).devices).toBe(2);
+  });
+});
+
+describe("a man in the middle of TCP", () => {
+  it.each([
+    { near: "tcp", far: "tcp" },
+    { near: "tcp", far: "quic" },
+    { near: "quic", far: "tcp" },
+  ] as const)(
+    "from $near to $far is met by both sides' refusal, and costs the code",
+    async ({ near, far }) => {
+      const { code, next } = await openWindow();
+      await using middle = await Middle.open(far === "quic" ? address() : tcpAddress(), { near, far });
+      const wire = near;
+      const target = { address: parse(middle.address), secret: { mode: "code", code } as const, wire };
+      const newcomer = await Newcomer.make();
+      await using dialled = await newcomer.dial(target);
+      expect(await failureOf(dialled.joined)).toBe("pairing.wrong-code");
+      expect(await next()).toBe("burnt");
+      expect(middle.heard.map(({ from }) => from)).toEqual(Array(3).fill(["joiner", "gatehouse"]).flat());
+      expect((await paired()).devices).toBe(1);
+    },
+  );
+
+  it("who had both sides' TLS keys would still end two connections where there should be one", async () => {
+    // The joiner is made to believe in the gatehouse's own certificate: only the connections' names differ then.
+    const { uri, next } = await openWindow();
+    const { secret, gatehouseId } = parsePairingUri(uri);
+    const proof: PairingSecret = { mode: "uri", secret, gatehouseId };
+    const newcomer = await Newcomer.make();
+    const other = await newcomer.connectTcp(tcpAddress());
+    const binding = { kind: "tls-exporter", bytes: tlsExporter(other.socket) } as const;
+    other.socket.destroy();
+    for (const astray of [binding, { kind: "none" } as const]) {
+      await using dialled = await newcomer.dial({
+        ...{ address: tcpAddress(), secret: proof, wire: "tcp" },
+        asInitiator: { binding: astray },
+      });
+      expect(await failureOf(dialled.joined)).toBe("pairing.wrong-code");
+    }
+    await using over = await newcomer.dial({
+      ...{ address: address(), secret: proof, wire: "quic" },
+      asInitiator: { binding },
+    });
+    expect(await failureOf(over.joined)).toBe("pairing.wrong-code");
+    await using right = await newcomer.dial({ address: tcpAddress(), secret: proof, wire: "tcp" });
+    await (await right.joined).acknowledge();
+    expect(await next()).toBe("paired");
   });
 });
 

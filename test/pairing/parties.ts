@@ -92,7 +92,7 @@ export function machines({ gatehouse, joiner, window, secret, asResponder, asIni
     ...{ window, random, logger: silentLogger, gatehouseName: "home" },
     identity: gatehouse.identity,
     certificate: gatehouse.certificate,
-    peerCertificate: joiner.certificate,
+    ...{ peerCertificate: joiner.certificate, binding: { kind: "none" } },
     enroll: gatehouse.enroll,
     ...asResponder,
   });
@@ -100,7 +100,7 @@ export function machines({ gatehouse, joiner, window, secret, asResponder, asIni
     ...{ secret, random, clock: new ManualClock(), name: "laptop", kind: "cli", platform: "linux x64" },
     identity: joiner.identity,
     certificate: joiner.certificate,
-    peerCertificate: gatehouse.certificate,
+    ...{ peerCertificate: gatehouse.certificate, binding: { kind: "none" } },
     certificateRequest: joiner.certificateRequest,
     ...asInitiator,
   });

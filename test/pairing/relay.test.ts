@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import type { PairingSecret } from "../../src/pairing/index.ts";
+import type { ChannelBinding, PairingSecret } from "../../src/pairing/index.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 import { machines, makeGatehouse, makeJoiner, meet, type TestGatehouse, type TestJoiner } from "./parties.ts";
 import { openWindow } from "./windows.ts";
@@ -34,6 +34,41 @@ describe("a relay between devices that were given the same code", () => {
     });
     expect(outcome).toMatchObject({ result: undefined, gatehouseFailure: "pairing.wrong-code" });
     expect(other.enrolled).toEqual([]);
+  });
+
+  it("cannot join two connections whose ends show the same keys: TCP's are told apart by more", async () => {
+    const over = (fill: number): ChannelBinding => ({
+      kind: "tls-exporter",
+      bytes: new Uint8Array(32).fill(fill),
+    });
+    const own = await makeGatehouse();
+    const outcomeOf = async (near: ChannelBinding, far: ChannelBinding) => {
+      const { window, secret } = await twins();
+      return await meet({
+        ...{ gatehouse: own, joiner, window, secret },
+        ...{ asInitiator: { binding: near }, asResponder: { binding: far } },
+      });
+    };
+    for (const [near, far] of [
+      [over(1), over(2)],
+      [over(1), { kind: "none" } as const],
+      [{ kind: "none" } as const, over(1)],
+    ] as const) {
+      expect(await outcomeOf(near, far)).toMatchObject({
+        ...{ result: undefined, gatehouseFailure: "pairing.wrong-code" },
+      });
+    }
+    expect((await outcomeOf(over(1), over(1))).result).toBeDefined();
+  });
+
+  it("cannot have an exchange bound to less than a whole name of its connection", async () => {
+    const { window, secret } = await twins();
+    const binding = { kind: "tls-exporter", bytes: new Uint8Array(31) } as const;
+    const outcome = await meet({
+      ...{ gatehouse, joiner, window, secret },
+      ...{ asInitiator: { binding }, asResponder: { binding } },
+    });
+    expect(outcome).toMatchObject({ result: undefined, gatehouseFailure: "rpc.internal" });
   });
 
   it("cannot let a third device end what another one began, from whatever message on", async () => {

@@ -52,6 +52,7 @@ export function twins(
   grant: Grant,
 ): { readonly joiner: TwinJoiner; readonly gatehouse: TwinGatehouse } {
   const bytes = (from: Readonly<Record<string, string>>, name: string) => fromHex(from[name] ?? "");
+  const exporter = values["tlsExporter"] === undefined ? undefined : bytes(values, "tlsExporter");
   const certificateRequest = bytes(joiner, "certificateRequest");
   const certificates = { joiner: bytes(joiner, "certificate"), gatehouse: bytes(gatehouse, "certificate") };
   return {
@@ -62,6 +63,7 @@ export function twins(
       identity: new Identity(bytes(joiner, "identitySeed")),
       certificate: certificates.joiner,
       peerCertificate: certificates.gatehouse,
+      exporter,
       request: { certificateRequest, ...wish },
       nonce: bytes(values, "joinerNonce"),
       scalar: bytes(values, "joinerScalar"),
@@ -71,6 +73,7 @@ export function twins(
       identity: new Identity(bytes(gatehouse, "identitySeed")),
       certificate: certificates.gatehouse,
       peerCertificate: certificates.joiner,
+      exporter,
       enroll: () => grant,
       ...(pendingMs === undefined ? {} : { pendingMs }),
       nonce: bytes(values, "gatehouseNonce"),

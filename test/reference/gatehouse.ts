@@ -36,6 +36,8 @@ export interface GatehouseInput {
   /** Both sides' as shown in TLS. */
   readonly certificate: Uint8Array;
   readonly peerCertificate: Uint8Array;
+  /** Over TCP. */
+  readonly exporter?: Uint8Array | undefined;
   /** The grant for a proven joiner and the key to certify. */
   readonly enroll: (request: Request, joinerKey: Uint8Array, spki: Uint8Array) => Grant;
   /** Somebody is asked first. */
@@ -63,11 +65,12 @@ export class TwinGatehouse {
   }
 
   #hello(arrived: Arrived): Uint8Array {
-    const { secrets, identity, nonce, scalar, certificate, peerCertificate } = this.#input;
+    const { secrets, identity, nonce, scalar, certificate, peerCertificate, exporter } = this.#input;
     const theirs = readHello(arrived);
     const secret = secrets[theirs.mode];
     if (secret === undefined) throw new Refused("pairing.closed", "not by this mode");
     const parties: Parties = {
+      exporter,
       mode: theirs.mode,
       joiner: { ...theirs, tlsKeyHash: sha256(spkiOf(peerCertificate)) },
       gatehouse: { identityKey: identity.publicKey, tlsKeyHash: sha256(spkiOf(certificate)), nonce },

@@ -39,6 +39,8 @@ export interface JoinerInput {
   /** Both sides' as shown in TLS. */
   readonly certificate: Uint8Array;
   readonly peerCertificate: Uint8Array;
+  /** Over TCP. */
+  readonly exporter?: Uint8Array | undefined;
   readonly request: Request;
   readonly now: number;
   readonly nonce: Uint8Array;
@@ -88,7 +90,8 @@ export class TwinJoiner {
   }
 
   #hello(arrived: Arrived): Uint8Array {
-    const { mode, secret, gatehouseId, identity, nonce, scalar, certificate, peerCertificate } = this.#input;
+    const { mode, secret, gatehouseId, identity, nonce, scalar, certificate, peerCertificate, exporter } =
+      this.#input;
     const theirs = readHello(arrived);
     if (theirs.mode !== mode) throw badMessage("another mode");
     if (equal(theirs.identityKey, identity.publicKey)) throw badMessage("our own identity");
@@ -96,6 +99,7 @@ export class TwinJoiner {
       throw new Refused("pairing.wrong-gatehouse", "not the one that the URI names");
     }
     const parties: Parties = {
+      exporter,
       mode,
       joiner: { identityKey: identity.publicKey, tlsKeyHash: sha256(spkiOf(certificate)), nonce },
       gatehouse: { ...theirs, tlsKeyHash: sha256(spkiOf(peerCertificate)) },

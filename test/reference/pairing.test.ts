@@ -147,6 +147,7 @@ describe("test/vectors/pairing.json", () => {
       );
     const computed = {
       ...{ secret, joinerNonce: parties.joiner.nonce, gatehouseNonce: parties.gatehouse.nonce },
+      ...(parties.exporter === undefined ? {} : { tlsExporter: parties.exporter }),
       ...{ channelIdentifier: channel, sessionIdentifier: session },
       ...{ generatorString: generatorString(input), generatorHash: sha512(generatorString(input)) },
       ...{ generator: generator(input), joinerScalar: ya, gatehouseScalar: yb },
@@ -363,7 +364,8 @@ function partiesOf({ mode, values }: ExchangeVector): Parties {
     tlsKeyHash: sha256(spkiOf(bytesOf(vectors[side], "certificate"))),
     nonce: bytesOf(values, `${side}Nonce`),
   });
-  return { mode, joiner: party("joiner"), gatehouse: party("gatehouse") };
+  const exporter = values["tlsExporter"] === undefined ? undefined : bytesOf(values, "tlsExporter");
+  return { mode, joiner: party("joiner"), gatehouse: party("gatehouse"), exporter };
 }
 
 /** The exchange that a bad message comes in, and what was said to its receiver before. */

@@ -20,15 +20,18 @@ export interface Parties {
   readonly mode: Mode;
   readonly joiner: Party;
   readonly gatehouse: Party;
+  /** What TLS exports of this connection, over TCP. */
+  readonly exporter?: Uint8Array | undefined;
 }
 
 export type Shares = Readonly<Record<Role, Uint8Array>>;
 
-export function channelIdentifier({ mode, joiner, gatehouse }: Parties): Uint8Array {
+export function channelIdentifier({ mode, joiner, gatehouse, exporter }: Parties): Uint8Array {
   return concat(
     p32(utf8("gatehouse/v1/pairing/channel"), utf8("gatehouse-pair/1"), Uint8Array.of(1), utf8(mode)),
     p32(utf8("joiner"), joiner.identityKey, joiner.tlsKeyHash),
     p32(utf8("gatehouse"), gatehouse.identityKey, gatehouse.tlsKeyHash),
+    exporter === undefined ? new Uint8Array(0) : p32(utf8("tls-exporter"), exporter),
   );
 }
 

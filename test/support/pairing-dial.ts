@@ -1,14 +1,17 @@
 /** A joiner over a real connection, in the test's hand: it may leave whenever the test wants. */
 import { certificatePem, createTlsRequest, selfSignedLeaf } from "../../src/certs/index.ts";
 import { LIMITS, silentLogger, systemClock, systemRandom } from "../../src/core/index.ts";
+import { type DialledTls, dialTls, SocketStream, tlsExporter } from "../../src/grpc/index.ts";
 import { DeviceIdentity } from "../../src/identity/index.ts";
 import {
+  type ChannelBinding,
   type JoinedPairing,
   joinPairing,
   PAIRING_ALPN,
   PairingInitiator,
   type PairingInitiatorOptions,
   type PairingSecret,
+  type PairingStream,
 } from "../../src/pairing/index.ts";
 import {
   ClientTls,
@@ -22,7 +25,17 @@ const [clock, random, logger] = [systemClock, systemRandom, silentLogger];
 export interface DialOptions {
   readonly address: SocketAddress;
   readonly secret: PairingSecret;
+  /** Default `quic`. */
+  readonly wire?: "quic" | "tcp";
   readonly asInitiator?: Partial<PairingInitiatorOptions>;
+}
+
+const SERVER_NAME = "pairing.gatehouse.internal";
+
+interface Link extends AsyncDisposable {
+  readonly stream: PairingStream;
+  readonly peerCertificate: Uint8Array;
+  readonly binding: ChannelBinding;
 }
 
 /** A device that has paired with nobody yet. */
@@ -46,28 +59,56 @@ export class Newcomer {
   /** A connection that asks for pairing, whoever is at the other end. */
   async connect(address: SocketAddress): Promise<QuicClientConnection> {
     return await connectQuic({
-      ...{ clock, random, logger, address, serverName: "pairing.gatehouse.internal" },
+      ...{ clock, random, logger, address, serverName: SERVER_NAME },
       timeoutMs: LIMITS.handshakeMs,
       tls: await ClientTls.create({
-        identity: {
-          keyPem: this.identity.tls.privateKeyPem,
-          certificatePem: certificatePem(this.certificate),
-        },
+        identity: this.tlsIdentity,
         ...{ verification: { kind: "danger-any-key" }, alpn: PAIRING_ALPN },
       }),
     });
   }
 
-  async dial({ address, secret, asInitiator }: DialOptions): Promise<Dialled> {
-    const quic = await this.connect(address);
+  /** The same over TCP. */
+  async connectTcp(address: SocketAddress): Promise<DialledTls> {
+    return await dialTls({
+      ...{ address, clock, serverName: SERVER_NAME, alpn: PAIRING_ALPN, identity: this.tlsIdentity },
+      verification: { kind: "danger-any-key" },
+    });
+  }
+
+  async dial({ address, secret, wire = "quic", asInitiator }: DialOptions): Promise<Dialled> {
+    const link = await (wire === "quic" ? this.#quic(address) : this.#tcp(address));
     const { identity, certificate, certificateRequest } = this;
-    const [peerCertificate = new Uint8Array(0)] = quic.connection.peerCertificates;
+    const { peerCertificate, binding } = link;
     const initiator = new PairingInitiator({
       ...{ secret, identity, certificate, peerCertificate, certificateRequest, clock, random },
-      ...{ name: "newcomer", kind: "test", platform: "test" },
+      ...{ name: "newcomer", kind: "test", platform: "test", binding },
       ...asInitiator,
     });
-    return new Dialled(quic, initiator);
+    return new Dialled(link, initiator);
+  }
+
+  get tlsIdentity() {
+    return { keyPem: this.identity.tls.privateKeyPem, certificatePem: certificatePem(this.certificate) };
+  }
+
+  async #quic(address: SocketAddress): Promise<Link> {
+    const quic = await this.connect(address);
+    const [peerCertificate = new Uint8Array(0)] = quic.connection.peerCertificates;
+    return {
+      ...{ peerCertificate, binding: { kind: "none" }, stream: quic.connection.openStream() },
+      [Symbol.asyncDispose]: () => quic[Symbol.asyncDispose](),
+    };
+  }
+
+  async #tcp(address: SocketAddress): Promise<Link> {
+    const { socket, peerCertificates } = await this.connectTcp(address);
+    const [peerCertificate = new Uint8Array(0)] = peerCertificates;
+    return {
+      ...{ peerCertificate, stream: new SocketStream(socket) },
+      binding: { kind: "tls-exporter", bytes: tlsExporter(socket) },
+      [Symbol.asyncDispose]: async () => void socket.destroy(),
+    };
   }
 }
 
@@ -76,21 +117,21 @@ export class Dialled implements AsyncDisposable {
   readonly pending: Promise<number>;
   /** What becomes of it; handled, so that a test may look late. */
   readonly joined: Promise<JoinedPairing>;
-  readonly #quic: QuicClientConnection;
+  readonly #link: Link;
 
-  constructor(quic: QuicClientConnection, initiator: PairingInitiator) {
-    this.#quic = quic;
+  constructor(link: Link, initiator: PairingInitiator) {
+    this.#link = link;
     let onPending: (timeoutMs: number) => void = () => undefined;
     this.pending = new Promise((resolve) => {
       onPending = resolve;
     });
     const { signal } = new AbortController();
-    this.joined = joinPairing(quic.connection.openStream(), initiator, { signal, clock, onPending });
+    this.joined = joinPairing(link.stream, initiator, { signal, clock, onPending });
     this.joined.catch(() => undefined);
   }
 
   /** Ends the connection, whatever was under way. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#quic[Symbol.asyncDispose]();
+    await this.#link[Symbol.asyncDispose]();
   }
 }

@@ -56,6 +56,10 @@ export const PLANS: readonly ExchangePlan[] = [
     ...{ name: "approved replacement", mode: "uri", replaced: "a".repeat(56) },
     wish: { name: "phone", kind: "phone", platform: "ios arm64", replace: true },
   },
+  {
+    ...{ name: "code over TCP", mode: "code", isOverTcp: true },
+    wish: { name: "laptop", kind: "cli", platform: "linux x64", replace: false },
+  },
 ];
 
 export async function makePairingVectors(): Promise<PairingVectors> {

@@ -1,6 +1,7 @@
 /** One exchange between the real machines, the same each time. */
 import { silentLogger, utf8 } from "../../src/core/index.ts";
 import {
+  type ChannelBinding,
   decodePairMessage,
   formatPairingUri,
   framePairMessage,
@@ -31,6 +32,13 @@ export interface ExchangePlan {
   readonly wish: Wish;
   /** Id of the device that has the name already: somebody is asked then. */
   readonly replaced?: string;
+  /** Over TCP the exchange is bound to the connection too. */
+  readonly isOverTcp?: true;
+}
+
+function bindingOf({ name, isOverTcp }: ExchangePlan): ChannelBinding {
+  if (isOverTcp === undefined) return { kind: "none" };
+  return { kind: "tls-exporter", bytes: fixedBytes(`${name}/tls-exporter`, 32) };
 }
 
 export interface Message {
@@ -71,7 +79,7 @@ export async function machines(plan: ExchangePlan, { joiner, gatehouse }: Partie
   const initiator = new PairingInitiator({
     ...{ secret, identity: joiner.identity, ...plan.wish },
     certificate: joiner.certificate,
-    peerCertificate: gatehouse.certificate,
+    ...{ peerCertificate: gatehouse.certificate, binding: bindingOf(plan) },
     certificateRequest: joiner.certificateRequest,
     clock: new ManualClock(NOW),
     random: drawing(...drawn(plan.name, "joiner")),
@@ -79,7 +87,7 @@ export async function machines(plan: ExchangePlan, { joiner, gatehouse }: Partie
   const responder = new PairingResponder({
     ...{ window, identity: gatehouse.identity, gatehouseName: gatehouse.name, logger: silentLogger },
     certificate: gatehouse.certificate,
-    peerCertificate: joiner.certificate,
+    ...{ peerCertificate: joiner.certificate, binding: bindingOf(plan) },
     enroll: ({ name, role }) =>
       Promise.resolve({
         ...{ deviceId: joiner.identity.id, name, role, certificate },
@@ -117,7 +125,7 @@ export async function runExchange(plan: ExchangePlan, parties: Parties): Promise
   return {
     ...{ plan, role: ROLE, pendingMs, messages },
     uri: plan.mode === "uri" ? formatPairingUri({ address: ADDRESS, gatehouseId, secret }) : undefined,
-    values: valuesOf({ ...plan, secret }, parties),
+    values: valuesOf({ ...plan, secret, binding: bindingOf(plan) }, parties),
   };
 }
 

@@ -2,6 +2,7 @@
 import { concat, equalBytes, utf8 } from "../../src/core/index.ts";
 import { hkdfSha512, hmacSha512, LABELS, ristretto255, sha256, sha512 } from "../../src/crypto/index.ts";
 import {
+  type ChannelBinding,
   channelIdentifier,
   identityStatement,
   type PairingChannel,
@@ -29,16 +30,20 @@ export function drawn(exchange: string, side: PairingRole): readonly [Uint8Array
   return [fixedBytes(`${exchange}/${side}/nonce`, 32), fixedBytes(`${exchange}/${side}/scalar`, 64)];
 }
 
+interface Plan {
+  readonly name: string;
+  readonly mode: PairingMode;
+  readonly secret: Uint8Array;
+  readonly binding: ChannelBinding;
+}
+
 export type Values = ReturnType<typeof valuesOf>;
 
-export function valuesOf(
-  { name, mode, secret }: { readonly name: string; readonly mode: PairingMode; readonly secret: Uint8Array },
-  { joiner, gatehouse }: Parties,
-) {
+export function valuesOf({ name, mode, secret, binding }: Plan, { joiner, gatehouse }: Parties) {
   const [joinerNonce, joinerWide] = drawn(name, "joiner");
   const [gatehouseNonce, gatehouseWide] = drawn(name, "gatehouse");
   const channel: PairingChannel = {
-    mode,
+    ...{ mode, binding },
     joiner: partyOf(joiner, joinerNonce),
     gatehouse: partyOf(gatehouse, gatehouseNonce),
   };
@@ -46,6 +51,7 @@ export function valuesOf(
   const input = { secret: Uint8Array.from(secret), channel: channelIdentifier(channel), session };
   return {
     ...{ secret: input.secret, joinerNonce, gatehouseNonce },
+    ...(binding.kind === "none" ? {} : { tlsExporter: binding.bytes }),
     ...{ channelIdentifier: input.channel, sessionIdentifier: session },
     ...{ generatorString: generatorString(input), generatorHash: sha512(generatorString(input)) },
     generator: cpaceGenerator(input),
