@@ -22,16 +22,15 @@ import { type DeviceId, DeviceIdentity } from "../identity/index.ts";
 import {
   isPairingUri,
   joinPairing,
-  PAIRING_ALPN,
   PairingInitiator,
   type PairingResult,
   type PairingSecret,
   parsePairingCode,
   parsePairingUri,
 } from "../pairing/index.ts";
-import { ClientTls, connectQuic, type QuicClientConnection } from "../quic/index.ts";
 import { parseAddress } from "./address.ts";
 import { homeKeys } from "./home-identity.ts";
+import { dialPairing, type PairingLink } from "./pairing-dial.ts";
 import { pause } from "./pause.ts";
 import { type Remote, Remotes } from "./remotes.ts";
 
@@ -75,7 +74,7 @@ export interface Joined {
 }
 
 /**
- * Pairs this home with a gatehouse: both prove the code to each other, the gatehouse certifies this device's own key, both
+ * Pairs this home with a gatehouse, over QUIC or TCP: both prove the code to each other, the gatehouse certifies this device's own key, both
  * pin the other. What came of it is stored before the gatehouse hears that it was.
  *
  * A broken link is tried again, unless this side had shown its proof of the code and had got none back: whoever is
@@ -140,18 +139,18 @@ type Outcome =
 
 async function joinOnce(joiner: Joiner): Promise<Outcome> {
   const { identity, certificate, certificateRequest, secret, clock, random, name, kind, platform } = joiner;
-  await using quic = await dial(joiner);
-  const [peerCertificate] = quic.connection.peerCertificates;
+  await using link = await dial(joiner);
+  const { peerCertificate, binding } = link;
   if (peerCertificate === undefined)
     throw new GatehouseError("quic.wrong-server", "the server showed no certificate");
   const initiator = new PairingInitiator({
     ...{ secret, identity, certificate, peerCertificate, certificateRequest },
-    ...{ name, kind, platform, clock, random, replace: joiner.replace === true, binding: { kind: "none" } },
+    ...{ name, kind, platform, clock, random, replace: joiner.replace === true, binding },
   });
   using deadline = withDeadline(joiner);
   try {
     const { signal, prolong } = deadline;
-    const { result, acknowledge } = await joinPairing(quic.connection.openStream(), initiator, {
+    const { result, acknowledge } = await joinPairing(link.open(), initiator, {
       ...{ signal, clock },
       onPending: (timeoutMs) => {
         prolong(timeoutMs);
@@ -168,18 +167,14 @@ async function joinOnce(joiner: Joiner): Promise<Outcome> {
   }
 }
 
-async function dial(joiner: Joiner): Promise<QuicClientConnection> {
+async function dial(joiner: Joiner): Promise<PairingLink> {
   const { identity, certificate, secret, address, clock, random, logger, signal } = joiner;
   try {
-    return await connectQuic({
+    return await dialPairing({
       ...{ clock, random, logger, signal, address: parseAddress(address) },
-      timeoutMs: Math.min(remainingMs(joiner), LIMITS.handshakeMs),
+      remainingMs: () => remainingMs(joiner),
       serverName: secret.mode === "uri" ? gatehouseHost(secret.gatehouseId) : UNKNOWN_HOST,
-      tls: await ClientTls.create({
-        identity: { keyPem: identity.tls.privateKeyPem, certificatePem: certificatePem(certificate) },
-        verification: { kind: "danger-any-key" },
-        alpn: PAIRING_ALPN,
-      }),
+      identity: { keyPem: identity.tls.privateKeyPem, certificatePem: certificatePem(certificate) },
     });
   } catch (failure) {
     throw noWindow(failure);
