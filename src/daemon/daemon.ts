@@ -54,7 +54,10 @@ export interface DaemonReady {
   /** SHA-256 of the identity key, hex. */
   readonly fingerprint: string;
   readonly state: "open" | "sealed";
-  /** HOST:PORT to dial; for a wildcard the first address of this machine that others can see. */
+  /**
+   * HOST:PORT to dial; for a wildcard the first address of this machine that others can see. Empty where the QUIC library has
+   * no binary: gRPC is served alone then.
+   */
   readonly quic: string;
   /** The same of the gRPC door; undefined when it is off. */
   readonly grpc: string | undefined;
@@ -76,7 +79,8 @@ export class Daemon implements AsyncDisposable {
   /**
    * Opens the home and starts to serve it. What was opened is closed again when any step fails.
    * @throws home.not-initialized, home.in-use, home.bad-permissions, identity.damaged, boot.damaged, ca.damaged,
-   * vault.*, audit.damaged, authz.invalid-policy, config.invalid, quic.address-in-use, quic.bad-address
+   * vault.*, audit.damaged, authz.invalid-policy, config.invalid, quic.address-in-use, quic.bad-address,
+   * quic.unsupported-platform
    */
   static async start(options: DaemonOptions): Promise<Daemon> {
     await using resources = new Resources();
@@ -89,13 +93,10 @@ export class Daemon implements AsyncDisposable {
     const addresses = door.doors.addresses("network");
     resources.use(await publishEndpoint(layout, door.doors.addresses("this-machine"), options.pid));
     const state = door.openSide === undefined ? "sealed" : "open";
-    options.logger.info("ready", { ...addresses, state });
+    const { quic = "", grpc } = addresses;
+    options.logger.info("ready", { quic, grpc, state });
     const { id: deviceId, fingerprint } = identity;
-    return new Daemon(
-      { name: boot.name, deviceId, fingerprint, ...addresses, state },
-      door,
-      resources.move(),
-    );
+    return new Daemon({ name: boot.name, deviceId, fingerprint, quic, grpc, state }, door, resources.move());
   }
 
   /** Calls that came in early data, by what became of them; undefined while the vault is sealed. */

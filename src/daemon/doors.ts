@@ -1,4 +1,4 @@
-import { isGatehouseError } from "../core/index.ts";
+import { GatehouseError, isGatehouseError } from "../core/index.ts";
 import { type GrpcAdmission, type GrpcHandshake, GrpcServer } from "../grpc/index.ts";
 import {
   type CloseCause,
@@ -26,41 +26,41 @@ export interface DoorsOptions extends Effects {
   readonly onHandling: (connection: DoorConnection | undefined) => void;
 }
 
-/** HOST:PORT to dial. */
+/** HOST:PORT to dial; undefined where there is no such door. One of them is there. */
 export interface DoorAddresses {
-  readonly quic: string;
+  readonly quic: string | undefined;
   readonly grpc: string | undefined;
 }
 
 /** The sockets that devices come to, one server for each wire. */
 export class Doors implements AsyncDisposable {
-  readonly quic: QuicServer;
+  readonly #quic: QuicServer | undefined;
   readonly #grpc: GrpcServer<CloseCause> | undefined;
 
-  private constructor(quic: QuicServer, grpc: GrpcServer<CloseCause> | undefined) {
-    this.quic = quic;
+  private constructor(quic: QuicServer | undefined, grpc: GrpcServer<CloseCause> | undefined) {
+    this.#quic = quic;
     this.#grpc = grpc;
   }
 
-  /** @throws quic.address-in-use, quic.bad-address, quic.unsupported-platform */
+  /**
+   * Where the QUIC library has no binary, gRPC is served alone, and the log says so.
+   * @throws quic.address-in-use, quic.bad-address; quic.unsupported-platform where gRPC is off then
+   */
   static async open(options: DoorsOptions): Promise<Doors> {
-    const { listen, serverTls, side, onHandling, clock, random, logger } = options;
-    const quic = await QuicServer.listen({
-      ...{ listen, alpn: REQUESTS_ALPN, clock, random, logger, onHandling, ...serverTls },
-      admit: (handshake) => side().admit(handshake),
-      isReadmitting: () => side().isReadmitting,
-    });
+    const quic = await openQuic(options);
     try {
-      return new Doors(quic, await openGrpc(options, quic.addresses));
+      return new Doors(quic, await openGrpc(options, quic?.addresses ?? []));
     } catch (failure) {
-      await quic[Symbol.asyncDispose]();
+      await quic?.[Symbol.asyncDispose]();
       throw failure;
     }
   }
 
   addresses(from: "this-machine" | "network"): DoorAddresses {
-    const grpc = this.#grpc && formatAddress(dialable(this.#grpc.addresses, from));
-    return { quic: formatAddress(dialable(this.quic.addresses, from)), grpc };
+    const [quic, grpc] = [this.#quic, this.#grpc].map(
+      (server) => server && formatAddress(dialable(server.addresses, from)),
+    );
+    return { quic, grpc };
   }
 
   /**
@@ -68,12 +68,10 @@ export class Doors implements AsyncDisposable {
    * @throws TypeError when a window is open already
    */
   openPairing(alpn: string): Disposable {
-    const quic = this.quic.openPairing(alpn);
-    const grpc = this.#grpc?.openPairing(alpn);
+    const opened = [this.#quic, this.#grpc].map((server) => server?.openPairing(alpn));
     return {
       [Symbol.dispose]: () => {
-        quic[Symbol.dispose]();
-        grpc?.[Symbol.dispose]();
+        for (const window of opened) window?.[Symbol.dispose]();
       },
     };
   }
@@ -82,24 +80,48 @@ export class Doors implements AsyncDisposable {
   get counters(): Readonly<Record<string, number>> {
     const grpc = Object.entries(this.#grpc?.counters ?? {});
     return {
-      ...this.quic.counters,
+      ...this.#quic?.counters,
       ...Object.fromEntries(grpc.map(([name, value]) => [grpcName(name), value])),
     };
   }
 
   replaceTls(tls: ServerTls): void {
-    this.quic.replaceTls(tls);
+    this.#quic?.replaceTls(tls);
     this.#grpc?.replaceTls(tls);
   }
 
   announceShutdown(): void {
-    this.quic.announceShutdown();
+    this.#quic?.announceShutdown();
     this.#grpc?.announceShutdown();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([this.quic[Symbol.asyncDispose](), this.#grpc?.[Symbol.asyncDispose]()]);
+    await Promise.all([this.#quic?.[Symbol.asyncDispose](), this.#grpc?.[Symbol.asyncDispose]()]);
   }
+}
+
+async function openQuic(options: DoorsOptions): Promise<QuicServer | undefined> {
+  const { listen, grpc, serverTls, side, onHandling, clock, random, logger } = options;
+  try {
+    return await QuicServer.listen({
+      ...{ listen, alpn: REQUESTS_ALPN, clock, random, logger, onHandling, ...serverTls },
+      admit: (handshake) => side().admit(handshake),
+      isReadmitting: () => side().isReadmitting,
+    });
+  } catch (failure) {
+    if (!isGatehouseError(failure, "quic.unsupported-platform")) throw failure;
+    if (grpc === "off") throw nothingToServe(failure);
+    const { message, hint } = failure;
+    logger.warn("quic-unavailable", { reason: message, hint });
+    return undefined;
+  }
+}
+
+function nothingToServe(cause: GatehouseError): GatehouseError<"quic.unsupported-platform"> {
+  return new GatehouseError("quic.unsupported-platform", `${cause.message}, and gRPC is off`, {
+    hint: "serve gRPC in its place: leave --grpc off out, or change the configuration's grpc",
+    cause,
+  });
 }
 
 async function openGrpc(

@@ -69,7 +69,7 @@ export class FrontDoor implements AsyncDisposable {
 
   /**
    * @throws what opening the vault throws, unless `sealed`; then vault.key-missing when the door was never open, or what it
-   * showed has run out; boot.damaged; quic.address-in-use, quic.bad-address
+   * showed has run out; boot.damaged; quic.address-in-use, quic.bad-address, quic.unsupported-platform
    */
   static async open(parts: FrontDoorParts, start: "open" | "sealed"): Promise<FrontDoor> {
     const door = new FrontDoor(parts);
@@ -148,7 +148,7 @@ export class FrontDoor implements AsyncDisposable {
   async #sealedSide(record: DoorRecord, reason: string): Promise<SealedSide> {
     const { version, layout } = this.#parts;
     const keyKinds = await vaultKeyKinds(layout.vaultDir);
-    const quic = (): string => this.doors.addresses("network").quic;
+    const quic = (): string => this.doors.addresses("network").quic ?? "";
     const grpc = (): string => this.doors.addresses("network").grpc ?? "";
     return new SealedSide({
       ...{

@@ -80,7 +80,7 @@ export async function openRouter(parts: RouterParts, resources: Resources): Prom
     authority: authorityDesk({ ca, certificates, devices: vault.devices }),
     health: {
       ...{ name: boot.name, deviceId: identity.id, fingerprint: identity.fingerprint, version },
-      quic: () => doors().addresses("network").quic,
+      quic: () => doors().addresses("network").quic ?? "",
       grpc: () => doors().addresses("network").grpc ?? "",
       devicesBy: (state) => registry.countOf(state),
       burntCodes: () => pairing.burntCodes,

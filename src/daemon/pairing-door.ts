@@ -224,8 +224,9 @@ export class PairingDoor implements Disposable {
 
   #uri({ uriSecret }: PairingWindow): string {
     const { identity, doors } = this.#options;
+    const { quic, grpc = "" } = doors().addresses("network");
     return formatPairingUri({
-      address: doors().addresses("network").quic,
+      address: quic ?? grpc,
       gatehouseId: identity.id,
       secret: uriSecret,
     });

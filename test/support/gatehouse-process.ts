@@ -11,25 +11,31 @@ import { fileURLToPath } from "node:url";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
+const NO_QUIC_URL = new URL("no-quic.mjs", import.meta.url).href;
 export const MAIN_PATH = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 
 const COMMAND_MS = 30_000;
 const READY_MS = 30_000;
+
+/** Where an install lives: `without QUIC` its library cannot be loaded. */
+export type Platform = "this machine" | "without QUIC";
 
 /** One install: a home and the HOME and XDG directories around it, all gone on disposal. */
 export class Install implements AsyncDisposable {
   readonly root: string;
   /** What `--home` names. */
   readonly home: string;
+  readonly #platform: Platform;
 
-  private constructor(root: string) {
+  private constructor(root: string, platform: Platform) {
     this.root = root;
     this.home = join(root, "home");
+    this.#platform = platform;
   }
 
-  static async create(): Promise<Install> {
+  static async create(platform: Platform = "this machine"): Promise<Install> {
     if (!existsSync(MAIN_PATH)) throw new Error(`${MAIN_PATH} is missing: run npm run build first`);
-    return new Install(await mkdtemp(join(tmpdir(), "gatehouse-")));
+    return new Install(await mkdtemp(join(tmpdir(), "gatehouse-")), platform);
   }
 
   /** Nothing of the caller's own environment but the search path. */
@@ -43,6 +49,7 @@ export class Install implements AsyncDisposable {
       XDG_CACHE_HOME: join(this.root, "cache"),
       XDG_DATA_HOME: join(this.root, "data"),
       XDG_RUNTIME_DIR: join(this.root, "run"),
+      ...(this.#platform === "without QUIC" ? { NODE_OPTIONS: `--import=${NO_QUIC_URL}` } : {}),
     };
   }
 
@@ -84,9 +91,9 @@ export class Install implements AsyncDisposable {
   async serve(args: readonly string[] = [], listen = "127.0.0.1:0"): Promise<Daemon> {
     const daemon = new Daemon(this.spawn(["serve", "--json", "--listen", listen, ...args]));
     try {
-      const { quic } = await daemon.event("ready");
+      const { quic, grpc } = await daemon.event("ready");
       if (typeof quic !== "string") throw new Error("the ready line has no address");
-      daemon.address = quic;
+      daemon.address = quic === "" ? text(grpc) : quic;
       return daemon;
     } catch (failure) {
       await daemon[Symbol.asyncDispose]();
@@ -139,7 +146,7 @@ export class CommandResult {
 
 /** A long-running command that speaks JSON lines; killed on disposal if it still runs. */
 export class Daemon implements AsyncDisposable {
-  /** HOST:PORT of its QUIC door. */
+  /** HOST:PORT of its QUIC door, or gRPC's where there is none. */
   address = "";
   readonly #child: ChildProcess;
   /** The lines so far. */

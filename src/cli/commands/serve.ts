@@ -157,7 +157,7 @@ function greeting({ config, output }: Context, { ready }: Daemon): string {
   const isSealed = ready.state === "sealed";
   const lines = facts(
     [
-      ["address", ready.quic],
+      ["address", ready.quic === "" ? "no QUIC: its library has no binary for this platform" : ready.quic],
       ["gRPC", ready.grpc ?? "off"],
       ["device id", ready.deviceId],
       ["fingerprint", grouped(ready.fingerprint)],
