@@ -1,6 +1,6 @@
 /**
  * `npm run torture -- wires`: UDP dropped and let through again, the link cut in mid-load, the client stopped, the gatehouse
- * killed and started again, and moved to another address. As root: it takes a network of its own, and nftables.
+ * killed and started again, and moved to another address, and changes queued while it could not be reached. As root: it takes a network of its own, and nftables.
  *
  * A JSON line for each part, then the verdict. Ends with 1 when a first answer over TCP comes more than a second later than
  * over QUIC, QUIC is not back after a probe, a call neither ends nor fails within its time, or a change is made twice or lost.
@@ -22,6 +22,8 @@ const [HERE, ELSEWHERE] = ["127.0.0.1", "127.0.0.2"];
 const ROUNDS = 10;
 const LATER_MS_MAX = 1_000;
 const CALL_MS = 20_000;
+/** No more than versions are kept. */
+const QUEUED = 30;
 const CUT_MS = 60_000;
 const STOPPED_MS = 40_000;
 /** Between a call's time and its end: the machine is busy at times. */
@@ -55,6 +57,7 @@ async function main(): Promise<void> {
   await install.json(["device", "grant", "phone", "owner"]);
 
   await dropped(scene, phone);
+  await queued(scene, phone);
   const load = (what: string, during: (client: ChildProcess) => Promise<number>) =>
     underLoad(install, phone, what, during);
   await load("link cut for 60 s", async () => {
@@ -137,6 +140,49 @@ async function dropped(scene: NetworkScene, home: string): Promise<void> {
 async function statusOf(client: Client) {
   await client.call(METHODS.Health.Status, {});
   return { wire: client.wire, wireReason: client.wireReason };
+}
+
+/** Changes asked for while nothing gets through, and a link that is cut again while they are sent. */
+async function queued(scene: NetworkScene, home: string): Promise<void> {
+  const path = "wires/queue";
+  scene.drop("udp", "tcp");
+  {
+    await using client = await connect({ home, dial: "when-needed" });
+    for (let number = 1; number <= QUEUED / 2; number += 1) {
+      await client.enqueue(METHODS.Vault.Put, { path, value: Buffer.from(String(number)) });
+    }
+  }
+  await using client = await connect({ home, dial: "when-needed" });
+  const answers = [];
+  for (let number = QUEUED / 2 + 1; number <= QUEUED; number += 1) {
+    answers.push(
+      (await client.enqueue(METHODS.Vault.Put, { path, value: Buffer.from(String(number)) })).answer,
+    );
+  }
+  const settled: number[] = [];
+  const draining = client.outbox.drain({ onSettled: () => void settled.push(settled.length) });
+  scene.drop();
+  await answers[0];
+  scene.drop("udp", "tcp");
+  await delay(BEFORE_MS);
+  scene.drop();
+  await Promise.all([draining, ...answers]);
+  const { versions: kept } = await client.call(METHODS.Vault.History, { path });
+  const values: string[] = [];
+  for (let version = 1; version <= QUEUED; version += 1) {
+    const { value } = await client.call(METHODS.Vault.Get, { path, version });
+    values.push(Buffer.from(value).toString());
+  }
+  const isInOrder = values.every((value, index) => value === String(index + 1));
+  say({
+    part: "offline queue",
+    queued: QUEUED,
+    versions: kept.length,
+    isInOrder,
+    ofEarlierProcess: settled.length,
+  });
+  if (kept.length !== QUEUED) failures.push(`${QUEUED} queued changes made ${kept.length} versions`);
+  if (!isInOrder) failures.push(`queued changes came out of order: ${values.join(" ")}`);
 }
 
 /** `during` answers for how long the client itself stood still. */
