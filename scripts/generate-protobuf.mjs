@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 import protobuf from "protobufjs";
 import pbjs from "protobufjs-cli/pbjs.js";
 import pbts from "protobufjs-cli/pbts.js";
+import { readableTypes } from "./readable-types.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const schemas = join(root, "schemas/gatehouse/v1");
@@ -70,9 +71,10 @@ prototype._reserve = function (count) {
 
 if (!(await isFresh())) await generate();
 
-/** True when the output is newer than every schema and than this script: `npm test` then starts at once. */
+/** True when the output is newer than every schema and than the scripts: `npm test` then starts at once. */
 async function isFresh() {
-  const times = await Promise.all([...files, fileURLToPath(import.meta.url)].map(modifiedMs));
+  const scripts = ["generate-protobuf.mjs", "readable-types.mjs"].map((name) => join(root, "scripts", name));
+  const times = await Promise.all([...files, ...scripts].map(modifiedMs));
   const made = await Promise.all(
     ["messages.js", "messages.d.ts", "methods.ts", "plain-numbers.ts", "index.ts"].map((name) =>
       modifiedMs(join(out, name)),
@@ -94,22 +96,31 @@ async function generate() {
   const messages = join(out, "messages.js");
   await promisify(pbjs.main)([
     ...["-t", "static-module", "-w", "es6", "-p", join(root, "schemas")],
-    ...["--force-number", "--no-delimited", "--no-convert", "--no-service", "--no-verify", "--no-typeurl"],
+    ...[
+      "--force-number",
+      "--alt-comment",
+      "--no-delimited",
+      "--no-convert",
+      "--no-service",
+      "--no-verify",
+      "--no-typeurl",
+    ],
     ...["-o", messages, ...files],
   ]);
-  await promisify(pbts.main)(["-o", join(out, "messages.d.ts"), messages]);
+  const types = await promisify(pbts.main)([messages]);
+  await writeFile(join(out, "messages.d.ts"), readableTypes(types));
   await writeFile(join(out, "methods.ts"), await methodTable());
   await writeFile(join(out, "plain-numbers.ts"), PLAIN_NUMBERS);
   await writeFile(
     join(out, "index.ts"),
-    '// Generated from schemas/; do not edit.\nimport "./plain-numbers.ts";\nexport { gatehouse, grpc } from "./messages.js";\nexport { METHODS } from "./methods.ts";\nexport type { Codec, MethodDefinition, MethodKind } from "./methods.ts";\n',
+    '// Generated from schemas/; do not edit.\nimport "./plain-numbers.ts";\nexport { gatehouse, grpc } from "./messages.js";\nexport { METHODS, SERVICES } from "./methods.ts";\nexport type { Codec, MethodDefinition, MethodKind } from "./methods.ts";\n',
   );
 }
 
 async function methodTable() {
   const tree = new protobuf.Root();
   tree.resolvePath = (_origin, target) => (target.startsWith("/") ? target : join(root, "schemas", target));
-  await tree.load(files);
+  await tree.load(files, { alternateCommentMode: true });
   tree.resolveAll();
   const services = ["gatehouse.v1", "grpc.health.v1"]
     .flatMap((name) => tree.lookup(name).nestedArray)
@@ -119,7 +130,31 @@ async function methodTable() {
     (service) =>
       `  ${tableName(service)}: {\n${service.methodsArray.map((method) => row(service, method)).join("\n")}\n  },`,
   );
-  return `${METHODS_HEAD}export const METHODS = {\n${rows.join("\n")}\n} as const;\n`;
+  const table = `export const METHODS = {\n${rows.join("\n")}\n} as const;\n`;
+  return `${METHODS_HEAD}${table}\n${serviceTable(services)}`;
+}
+
+/** With what the schema says of each, which editors show to whoever writes a call. */
+function serviceTable(services) {
+  const rows = services.map((service) => {
+    const methods = service.methodsArray.map(
+      (method) =>
+        `${documentation(method, "    ")}    ${lowerCamel(method.name)}: METHODS.${tableName(service)}.${method.name},\n`,
+    );
+    const name = lowerCamel(tableName(service));
+    return `${documentation(service, "  ")}  ${name}: {\n${methods.join("")}  },\n`;
+  });
+  return `/** \`METHODS\` under the names that programs write. */\nexport const SERVICES = {\n${rows.join("")}} as const;\n`;
+}
+
+function documentation({ comment }, indent) {
+  if (!comment) return "";
+  const lines = comment.split("\n").map((line) => `${indent} * ${line}`.trimEnd());
+  return `${indent}/**\n${lines.join("\n").replaceAll("*/", "*\u200b/")}\n${indent} */\n`;
+}
+
+function lowerCamel(name) {
+  return `${name[0].toLowerCase()}${name.slice(1)}`;
 }
 
 function tableName(service) {

@@ -10,6 +10,7 @@ import type { Remote } from "./remotes.ts";
 import type { RenewalOptions } from "./renewal-wish.ts";
 import { honouringRetryAfter } from "./retry-after.ts";
 import type { CachedSecret, CachedSecretOptions, SecretCache } from "./secret-cache.ts";
+import { Stubbed } from "./stubs.ts";
 import type { Wire } from "./wire.ts";
 
 export interface ClientParts {
@@ -41,7 +42,7 @@ const SKEW_GRAIN_MS = 60_000;
  * One gatehouse, to make any number of calls on. It holds a connection, and makes another one when the gatehouse asks for
  * that or the connection is lost: calls notice a delay at most.
  */
-export class Client implements AsyncDisposable {
+export class Client extends Stubbed implements AsyncDisposable {
   readonly remote: Remote;
   /** Changes that wait until the gatehouse can be reached, in this home and for this gatehouse. */
   readonly outbox: Outbox;
@@ -56,6 +57,7 @@ export class Client implements AsyncDisposable {
   #isSkewStored: Promise<void> | undefined;
 
   constructor({ remote, link, caller, outbox, secretCache, settle, keeper, clock }: ClientParts) {
+    super();
     this.remote = remote;
     this.outbox = outbox;
     this.#secretCache = secretCache;
@@ -112,7 +114,7 @@ export class Client implements AsyncDisposable {
    * @throws GatehouseError what the gatehouse answered, `rpc.deadline`, `rpc.cancelled`, why the gatehouse let this device
    * not in, or what keeps it from being reached.
    */
-  call<RequestFields, Request, ResponseFields, Response>(
+  override call<RequestFields, Request, ResponseFields, Response>(
     method: MethodDefinition<"unary", RequestFields, Request, ResponseFields, Response>,
     request: RequestFields,
     options: CallOptions = {},
@@ -155,7 +157,7 @@ export class Client implements AsyncDisposable {
   }
 
   /** One request, a stream of responses. Leaving the loop cancels the call. It ends with its connection. */
-  stream<RequestFields, Request, ResponseFields, Response>(
+  override stream<RequestFields, Request, ResponseFields, Response>(
     method: MethodDefinition<"server", RequestFields, Request, ResponseFields, Response>,
     request: RequestFields,
     options: CallOptions = {},

@@ -1,4 +1,5 @@
-export { METHODS } from "../gen/index.ts";
+export { type gatehouse, METHODS } from "../gen/index.ts";
+export type { CallOptions } from "../rpc/index.ts";
 export { Client } from "./client.ts";
 export { type ConnectOptions, connect, Device, type DeviceConnectOptions } from "./device.ts";
 export { openHomeIdentity } from "./home-identity.ts";
@@ -11,4 +12,5 @@ export type { DrainOptions, EnqueuedCall, EnqueueOptions, SettledCall, WaitingCa
 export { type Remote, Remotes } from "./remotes.ts";
 export type { RenewalOptions } from "./renewal-wish.ts";
 export type { CachedSecret, CachedSecretOptions } from "./secret-cache.ts";
+export type { Stub, Stubs } from "./stubs.ts";
 export type { Wire, WireChange } from "./wire.ts";
