@@ -1,6 +1,7 @@
 export { type gatehouse, METHODS } from "../gen/index.ts";
 export type { CallOptions } from "../rpc/index.ts";
 export { Client } from "./client.ts";
+export { type DeviceCredentials, exportCredentials } from "./credentials.ts";
 export { type ConnectOptions, connect, Device, type DeviceConnectOptions } from "./device.ts";
 export { openHomeIdentity } from "./home-identity.ts";
 export { type Joined, type JoinOptions, joinGatehouse } from "./join.ts";

@@ -6,6 +6,7 @@ import { canAsk, confirm } from "../input.ts";
 import { printable } from "../style.ts";
 import { table } from "../table.ts";
 import { relativeDate } from "../words.ts";
+import { exportFiles } from "./remote-export.ts";
 
 export function addRemote({ program, bind }: Commands): void {
   const remote = program.command("remote").description("the gatehouses that this install is paired with");
@@ -22,12 +23,27 @@ export function addRemote({ program, bind }: Commands): void {
   bind(remote.command("default <name>").description("choose the one to ask when --on is not given"), choose);
   bind(
     remote
+      .command("export [name]")
+      .description(
+        "write this device's certificate and a copy of its key for other programs, such as a gRPC client",
+      )
+      .requiredOption("--out <dir>", "a folder that nobody else can read; made when it is missing")
+      .option("--force", "replace what an earlier export wrote there")
+      .addHelpText("after", ABOUT_EXPORT),
+    exportFiles,
+  );
+  bind(
+    remote
       .command("rm <name>")
       .description("forget a gatehouse; it still knows this device until it revokes it")
       .option("--yes", "do not ask on a terminal"),
     remove,
   );
 }
+
+const ABOUT_EXPORT = `
+The key leaves the identity's file: whoever can read the copy is this device, until its owner revokes it there.
+The certificate runs out; this device renews its own in time, but nothing renews the copy: export again, with --force.`;
 
 async function openRemotes({ config }: Context) {
   const { Remotes } = await import("../../client/index.ts");
