@@ -12,3 +12,13 @@ export function decodePem(pem: string): Uint8Array {
   if (body === undefined) throw new RangeError("decodePem: no PEM object");
   return new Uint8Array(Buffer.from(body, "base64"));
 }
+
+const OBJECT = /^-----BEGIN ([A-Z0-9 ]+)-----\r?\n[A-Za-z0-9+/=\r\n]+-----END \1-----$/;
+
+/** All objects of `pem`, each with this label. @throws RangeError when there is none, or anything else */
+export function decodeAllPem(label: "CERTIFICATE" | "PRIVATE KEY", pem: string): readonly Uint8Array[] {
+  const objects = pem.trim().split(/(?<=-----END [A-Z ]+-----)\s*/);
+  const isWhole = objects.every((object) => OBJECT.exec(object)?.[1] === label);
+  if (!isWhole) throw new RangeError(`decodeAllPem: not PEM of ${label}`);
+  return objects.map(decodePem);
+}

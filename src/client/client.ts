@@ -17,8 +17,9 @@ export interface ClientParts {
   readonly remote: Remote;
   readonly link: Link;
   readonly caller: Caller;
-  readonly outbox: Outbox;
-  readonly secretCache: SecretCache;
+  /** Undefined without a home, as is the next. */
+  readonly outbox: Outbox | undefined;
+  readonly secretCache: SecretCache | undefined;
   /** Waits for what connections have left to be stored; bounded. */
   readonly settle: () => Promise<void>;
   /** Undefined for this home's own gatehouse, which renews by itself. */
@@ -44,10 +45,9 @@ const SKEW_GRAIN_MS = 60_000;
  */
 export class Client extends Stubbed implements AsyncDisposable {
   readonly remote: Remote;
-  /** Changes that wait until the gatehouse can be reached, in this home and for this gatehouse. */
-  readonly outbox: Outbox;
   readonly #link: Link;
-  readonly #secretCache: SecretCache;
+  readonly #outbox: Outbox | undefined;
+  readonly #secretCache: SecretCache | undefined;
   readonly #caller: Caller;
   readonly #settle: () => Promise<void>;
   readonly #keeper: CertificateKeeper | undefined;
@@ -59,7 +59,7 @@ export class Client extends Stubbed implements AsyncDisposable {
   constructor({ remote, link, caller, outbox, secretCache, settle, keeper, clock }: ClientParts) {
     super();
     this.remote = remote;
-    this.outbox = outbox;
+    this.#outbox = outbox;
     this.#secretCache = secretCache;
     this.#skewMs = remote.lastSkewMs;
     this.#keeper = keeper;
@@ -78,6 +78,15 @@ export class Client extends Stubbed implements AsyncDisposable {
   /** Why they do, for people. */
   get wireReason(): string {
     return this.#link.wireReason;
+  }
+
+  /**
+   * Changes that wait until the gatehouse can be reached, in this home and for this gatehouse.
+   * @throws usage.bad-argument of a client without a home
+   */
+  get outbox(): Outbox {
+    if (this.#outbox === undefined) throw noHome();
+    return this.#outbox;
   }
 
   /** Of the newest connection, from the first packet to the checked server; so far, until it is checked. */
@@ -128,12 +137,12 @@ export class Client extends Stubbed implements AsyncDisposable {
   }
 
   /** `Outbox.enqueue`: a change that is stored now, and made when the gatehouse can be reached, be it by a later process. */
-  enqueue<RequestFields, Request, ResponseFields, Response>(
+  async enqueue<RequestFields, Request, ResponseFields, Response>(
     method: MethodDefinition<"unary", RequestFields, Request, ResponseFields, Response>,
     request: RequestFields,
     options: EnqueueOptions = {},
   ): Promise<EnqueuedCall<Response>> {
-    return this.outbox.enqueue(method, request, options);
+    return await this.outbox.enqueue(method, request, options);
   }
 
   /**
@@ -147,13 +156,14 @@ export class Client extends Stubbed implements AsyncDisposable {
    *
    * @throws GatehouseError what `call` throws; RangeError
    */
-  cachedSecret(path: string, options: CachedSecretOptions): Promise<CachedSecret> {
+  async cachedSecret(path: string, options: CachedSecretOptions): Promise<CachedSecret> {
     const { timeoutMs, signal } = options;
     const call: CallOptions = {
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
       ...(signal === undefined ? {} : { signal }),
     };
-    return this.#secretCache.get(path, options, () => this.call(METHODS.Vault.Get, { path }, call));
+    if (this.#secretCache === undefined) throw noHome();
+    return await this.#secretCache.get(path, options, () => this.call(METHODS.Vault.Get, { path }, call));
   }
 
   /** One request, a stream of responses. Leaving the loop cancels the call. It ends with its connection. */
@@ -195,7 +205,7 @@ export class Client extends Stubbed implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.outbox[Symbol.asyncDispose]();
+    await this.#outbox?.[Symbol.asyncDispose]();
     await this.#keeper?.renewals[Symbol.asyncDispose]();
     this.#caller[Symbol.dispose]();
     await this.#link[Symbol.asyncDispose]();
@@ -215,6 +225,12 @@ export class Client extends Stubbed implements AsyncDisposable {
     this.#skewMs = skewMs;
     return response;
   }
+}
+
+function noHome(): GatehouseError<"usage.bad-argument"> {
+  return new GatehouseError("usage.bad-argument", "a client without a home keeps nothing on the disk", {
+    hint: "pair a home for it: connect({ home })",
+  });
 }
 
 /** Of a status; older gatehouses leave it out. */

@@ -7,20 +7,26 @@ import { ownerCertificate } from "./local-gatehouse.ts";
 import { type Remote, Remotes } from "./remotes.ts";
 import { tlsKeyFor } from "./tls-key.ts";
 
-/** What a program of any language needs to call a gatehouse as this device: TLS with certificates both ways. */
+/** What a program of any language needs to call a gatehouse as this device; `connect` takes it, too. */
 export interface DeviceCredentials {
-  /** What this home calls the gatehouse. */
-  readonly name: string;
-  readonly gatehouseId: DeviceId;
-  /** HOST:PORT where this home dials it; gRPC is there on TCP unless the gatehouse was told otherwise. */
-  readonly address: string;
-  /** DNS name that the gatehouse's certificate is for. */
-  readonly serverName: string;
-  /** Those that may certify the gatehouse, one PEM after the other. */
-  readonly caPem: string;
-  readonly certificatePem: string;
-  /** PKCS#8; whoever has it is this device for as long as its certificates are good. */
-  readonly privateKeyPem: string;
+  readonly identity: {
+    /** PKCS#8, P-256. Whoever has it is this device, for as long as its certificates are good. */
+    readonly privateKeyPem: string;
+    readonly certificatePem: string;
+  };
+  readonly gatehouse: {
+    /** What the home calls it. */
+    readonly name: string;
+    readonly id: DeviceId;
+    /** HOST:PORT, where the home dials it. */
+    readonly address: string;
+    /** HOST:PORT of its gRPC door on TCP, or `off`. */
+    readonly grpc: string;
+    /** DNS name that its certificate is for. */
+    readonly serverName: string;
+    /** The authorities that may certify it, one PEM after the other. */
+    readonly caPem: string;
+  };
   readonly certificateExpiresAt: UnixMs;
 }
 
@@ -37,13 +43,15 @@ export async function exportCredentials(home: string, on?: string): Promise<Devi
   const layout = homeLayout(home);
   const identity = await openHomeIdentity(layout);
   const remote = await resolve(home, on);
-  const key = await tlsKeyFor(identity, remote.certificate, () => openHomeIdentity(layout));
+  const { name, gatehouseId, address, certificate, caCertificates, certificateExpiresAt } = remote;
+  const { privateKeyPem } = await tlsKeyFor(identity, certificate, () => openHomeIdentity(layout));
   return {
-    ...{ name: remote.name, gatehouseId: remote.gatehouseId, address: remote.address },
-    serverName: gatehouseHost(remote.gatehouseId),
-    caPem: remote.caCertificates.map(certificatePem).join(""),
-    ...{ certificatePem: certificatePem(remote.certificate), privateKeyPem: key.privateKeyPem },
-    certificateExpiresAt: remote.certificateExpiresAt,
+    identity: { privateKeyPem, certificatePem: certificatePem(certificate) },
+    gatehouse: {
+      ...{ name, id: gatehouseId, address, grpc: remote.grpc ?? address },
+      ...{ serverName: gatehouseHost(gatehouseId), caPem: caCertificates.map(certificatePem).join("") },
+    },
+    certificateExpiresAt,
   };
 }
 

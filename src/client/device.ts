@@ -33,11 +33,6 @@ import { Trust } from "./trust.ts";
 import type { Wire, WireChange } from "./wire.ts";
 import { WireMemory } from "./wire-memory.ts";
 
-export interface ConnectOptions extends DeviceConnectOptions {
-  /** This device's install. */
-  readonly home: string;
-}
-
 export interface DeviceConnectOptions {
   /** A gatehouse's name or id. Left out: this home's own gatehouse, else the default or only one it is paired with. */
   readonly on?: string | undefined;
@@ -282,11 +277,6 @@ export class Device {
     this.#wires ??= new WireMemory({ file: homeLayout(this.#home).wiresFile, key, clock });
     return this.#wires;
   }
-}
-
-/** Opens the install at `home` and connects; see `Device`. */
-export async function connect({ home, ...options }: ConnectOptions): Promise<Client> {
-  return await (await Device.open(home)).connect(options);
 }
 
 /** A disk that hangs is no reason to keep a command from ending. */

@@ -45,7 +45,7 @@ export interface GatehouseDialerParts {
    * off could otherwise name another authority, and be told what is typed to unseal it.
    */
   readonly isOwnKey?: (spkiSha256: Uint8Array) => boolean;
-  readonly tickets: Tickets;
+  readonly tickets: Pick<Tickets, "take" | "rttMs" | "save">;
   readonly udp: UdpHistory;
   /** The one wire that is wanted; undefined for whichever is best. */
   readonly wire: Wire | undefined;

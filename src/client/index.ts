@@ -1,8 +1,9 @@
 export { type gatehouse, METHODS } from "../gen/index.ts";
 export type { CallOptions } from "../rpc/index.ts";
 export { Client } from "./client.ts";
+export { type ConnectOptions, connect } from "./connect.ts";
 export { type DeviceCredentials, exportCredentials } from "./credentials.ts";
-export { type ConnectOptions, connect, Device, type DeviceConnectOptions } from "./device.ts";
+export { Device, type DeviceConnectOptions } from "./device.ts";
 export { openHomeIdentity } from "./home-identity.ts";
 export { type Joined, type JoinOptions, joinGatehouse } from "./join.ts";
 export type { HandshakeFacts } from "./lane.ts";
@@ -15,3 +16,4 @@ export type { RenewalOptions } from "./renewal-wish.ts";
 export type { CachedSecret, CachedSecretOptions } from "./secret-cache.ts";
 export type { Stub, Stubs } from "./stubs.ts";
 export type { Wire, WireChange } from "./wire.ts";
+export type { CredentialsConnectOptions } from "./with-credentials.ts";

@@ -15,7 +15,11 @@ export class Trust {
   readonly #idleMs: number;
   #quic: Promise<ClientTls> | undefined;
 
-  constructor({ certificate, caCertificates }: Remote, key: TlsIdentity, idleMs: number) {
+  constructor(
+    { certificate, caCertificates }: Remote,
+    key: Pick<TlsIdentity, "privateKeyPem">,
+    idleMs: number,
+  ) {
     this.identity = { keyPem: key.privateKeyPem, certificatePem: certificatePem(certificate) };
     this.caCertificates = caCertificates;
     this.caPem = caCertificates.map(certificatePem).join("");

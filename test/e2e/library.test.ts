@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { transform } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Resources } from "../../src/core/index.ts";
-import { Daemon, Install, text } from "../support/gatehouse-process.ts";
+import { Daemon, Install, isObject, text } from "../support/gatehouse-process.ts";
 import { programsIn } from "../support/pages.ts";
 
 const PACKAGE = fileURLToPath(new URL("../..", import.meta.url));
@@ -172,7 +172,7 @@ describe("docs/library.md", () => {
   });
 
   it("ping measures round trips", async () => {
-    expect((await run("ping")).stdout).toMatch(/^\w+: \d+\.\d\d ms, handshake \d+\.\d ms\n$/);
+    expect((await run("ping")).stdout).toMatch(/^quic: \d+\.\d\d ms, handshake \d+\.\d ms\n$/);
   });
 
   it("join pairs by a URI and calls the gatehouse", async () => {
@@ -184,6 +184,16 @@ describe("docs/library.md", () => {
     expect(await joining.end()).toMatchObject({
       ...{ exit: 0, stderr: "" },
       stdout: `kiosk is a member of hall\nserving, version ${String(version)}\n`,
+    });
+  });
+
+  it("exported connects with what remote export wrote", async () => {
+    const out = join(phone.root, "hall");
+    const { exported } = await phone.json(["remote", "export", "--out", out]);
+    if (!isObject(exported)) throw new Error("remote export answered another shape");
+    const place = [text(exported["address"]), text(exported["deviceId"])];
+    expect(await start(phone, "exported", ...place).end()).toMatchObject({
+      ...{ exit: 0, stderr: "", stdout: "hall is serving, by quic\n" },
     });
   });
 

@@ -23,19 +23,23 @@ export async function exportFiles(
   await ensurePrivateDir(out);
   if (!force) await checkFree(out);
   // Whoever reads while this goes on is to meet a key that is there before its certificate.
-  await writeAtomic(join(out, FILES.key), utf8(credentials.privateKeyPem));
-  await writeAtomic(join(out, FILES.certificate), utf8(credentials.certificatePem));
-  await writeAtomic(join(out, FILES.authorities), utf8(credentials.caPem));
+  await writeAtomic(join(out, FILES.key), utf8(credentials.identity.privateKeyPem));
+  await writeAtomic(join(out, FILES.certificate), utf8(credentials.identity.certificatePem));
+  await writeAtomic(join(out, FILES.authorities), utf8(credentials.gatehouse.caPem));
   tell(context, credentials, out);
 }
 
 const FILES = { authorities: "authorities.pem", certificate: "certificate.pem", key: "key.pem" } as const;
 
-function checkDates({ commandLine }: Context, { name, certificateExpiresAt }: DeviceCredentials): void {
+function checkDates({ commandLine }: Context, { gatehouse, certificateExpiresAt }: DeviceCredentials): void {
   if (certificateExpiresAt > Date.now()) return;
-  throw new GatehouseError("certificate.expired", `this device's certificate at ${name} has run out`, {
-    hint: `renew it first: ${commandLine("device renew --on NAME")}`,
-  });
+  throw new GatehouseError(
+    "certificate.expired",
+    `this device's certificate at ${gatehouse.name} has run out`,
+    {
+      hint: `renew it first: ${commandLine("device renew --on NAME")}`,
+    },
+  );
 }
 
 async function checkFree(out: string): Promise<void> {
@@ -48,17 +52,19 @@ async function checkFree(out: string): Promise<void> {
 }
 
 function tell({ output }: Context, credentials: DeviceCredentials, out: string): void {
-  const { name, gatehouseId, address, serverName, certificateExpiresAt } = credentials;
+  const { gatehouse, certificateExpiresAt } = credentials;
+  const { name, id, address, grpc, serverName } = gatehouse;
   const files = {
     authorities: join(out, FILES.authorities),
     certificate: join(out, FILES.certificate),
     key: join(out, FILES.key),
   };
-  const document = { name, deviceId: gatehouseId, address, serverName, certificateExpiresAt, files };
+  const document = { name, deviceId: id, address, grpc, serverName, certificateExpiresAt, files };
   output.done({ exported: document }, () =>
     [
       `wrote ${Object.values(FILES).join(", ")} to ${printable(out)}`,
       `address       ${printable(address)}`,
+      ...(grpc === address ? [] : [`gRPC          ${printable(grpc)}`]),
       `server name   ${serverName}`,
       `certificate   expires ${relativeDate(certificateExpiresAt, Date.now())}`,
     ].join("\n"),
