@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { execPath } from "node:process";
 
 /** Of static, re-exporting and type imports alike. */
-const RELATIVE = /(?:\bfrom |\bimport\()"(\.[^"]+)"/g;
+const RELATIVE = /(?<=\bfrom |\bimport\()"(\.[^"]+)\.[jt]s"/g;
 
 export async function writeDeclarations(root) {
   const all = await mkdtemp(join(tmpdir(), "gatehouse-declarations-"));
@@ -28,11 +28,12 @@ async function copyReachable(from, to) {
   // Grows while it is walked.
   for (const path of wanted) {
     const text = await readFile(join(from, path), "utf8");
-    for (const [, specifier] of text.matchAll(RELATIVE)) {
-      const next = join(dirname(path), specifier.replace(/\.[jt]s$/, ".d.ts"));
+    for (const [, module] of text.matchAll(RELATIVE)) {
+      const next = join(dirname(path), `${module}.d.ts`);
       if (!wanted.includes(next)) wanted.push(next);
     }
     await mkdir(dirname(join(to, path)), { recursive: true });
-    await writeFile(join(to, path), text);
+    // tsc leaves `.ts` in declarations, which no `.ts` of ours is beside of.
+    await writeFile(join(to, path), text.replace(RELATIVE, '"$1.js"'));
   }
 }

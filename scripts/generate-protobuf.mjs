@@ -1,6 +1,6 @@
 // Writes src/gen/ from schemas/gatehouse/v1/*.proto and gRPC's own health service: static message codecs (messages.js, messages.d.ts)
 // and the method table (methods.ts) that the router and the clients share.
-import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -55,7 +55,7 @@ const PLAIN_NUMBERS = `// Generated from schemas/; do not edit.
 import protobuf from "protobufjs/minimal.js";
 
 // Where a \`long\` package lies about (gRPC's brings one), the runtime picks it up by itself and answers uint64
-// fields as objects, against its own declarations. Must run before messages.js is loaded.
+// fields as objects, against its own declarations. messages.js takes the runtime from here, and so after this.
 Object.assign(protobuf.util, { Long: null });
 protobuf.configure();
 
@@ -67,6 +67,8 @@ prototype._reserve = function (count) {
   reserve.call(this, count);
   if (this.buf !== before) before.fill(0);
 };
+
+export { protobuf };
 `;
 
 if (!(await isFresh())) await generate();
@@ -107,14 +109,25 @@ async function generate() {
     ],
     ...["-o", messages, ...files],
   ]);
+  await writeFile(messages, onPlainNumbers(await readFile(messages, "utf8")));
   const types = await promisify(pbts.main)([messages]);
   await writeFile(join(out, "messages.d.ts"), readableTypes(types));
   await writeFile(join(out, "methods.ts"), await methodTable());
   await writeFile(join(out, "plain-numbers.ts"), PLAIN_NUMBERS);
   await writeFile(
     join(out, "index.ts"),
-    '// Generated from schemas/; do not edit.\nimport "./plain-numbers.ts";\nexport { gatehouse, grpc } from "./messages.js";\nexport { METHODS, SERVICES } from "./methods.ts";\nexport type { Codec, MethodDefinition, MethodKind } from "./methods.ts";\n',
+    '// Generated from schemas/; do not edit.\nexport { gatehouse, grpc } from "./messages.js";\nexport { METHODS, SERVICES } from "./methods.ts";\nexport type { Codec, MethodDefinition, MethodKind } from "./methods.ts";\n',
   );
+}
+
+/** An import that is used keeps its place before the messages, whatever bundlers do with one that is not. */
+function onPlainNumbers(code) {
+  const result = code.replace(
+    'import $protobuf from "protobufjs/minimal.js";',
+    'import { protobuf as $protobuf } from "./plain-numbers.ts";',
+  );
+  if (result === code) throw new Error("pbjs imports its runtime in another way now");
+  return result;
 }
 
 async function methodTable() {

@@ -11,8 +11,8 @@ export interface ConnectOptions extends DeviceConnectOptions {
  * Opens the install at `home` and connects; see `Device`.
  *
  * Or, without a home, with a certificate and key that the caller holds. Then nothing is written anywhere: tickets to come back
- * with are forgotten with the client, no change waits and no secret is kept for later, and nothing renews the certificate. When it has run out, this and every call fail with
- * `certificate.expired`.
+ * with are forgotten with the client, no change waits and no secret is kept for later, and nothing renews the certificate.
+ * When it has run out, this and every call fail with `certificate.expired`.
  *
  * @throws as `Device.connect`; without a home usage.bad-argument, identity.bad-device-id and certificate.* for what does not
  * read, or does not belong together
