@@ -3,6 +3,7 @@
  * temporary folder: dist/, and whoever uses it meanwhile, are left alone.
  */
 import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -165,6 +166,7 @@ async function use(project: string): Promise<void> {
     const { stdout } = await exec(process.execPath, ["use.js"], { cwd: project, env });
     if (stdout !== "correct horse\n") throw new Error(`the library answered ${stdout}`);
   } finally {
-    daemon.kill();
+    const ended = once(daemon, "close");
+    if (daemon.kill()) await ended;
   }
 }
