@@ -1,4 +1,4 @@
-import { copyOf } from "../core/index.ts";
+import { copyOf, GatehouseError } from "../core/index.ts";
 import { type Codec, METHODS } from "../gen/index.ts";
 import type { Caller, MayRepeat } from "../rpc/index.ts";
 import type { Link } from "./link.ts";
@@ -34,6 +34,11 @@ const BYTES: Codec<Uint8Array, Uint8Array> = {
   decode: copyOf,
 };
 
+/** Nobody was asked: this home has forgotten the gatehouse, or cannot read what it knows. */
+function isOwn(failure: unknown): boolean {
+  return failure instanceof GatehouseError && /^(?:remote|identity|home|file)\./.test(failure.code);
+}
+
 /** Over a client's own link. */
 export class LinkWire implements OutboxWire {
   readonly #link: Link;
@@ -53,8 +58,8 @@ export class LinkWire implements OutboxWire {
     try {
       await this.#caller.unary(openSoonest, METHODS.Health.Ping, {}, { signal }, mayRepeat);
     } catch (failure) {
-      // Whoever says no to a ping is there.
-      if (isForLater(failure) || signal.aborted) throw failure;
+      // Whoever says no to a ping is there; what this home says of itself was never sent.
+      if (isForLater(failure) || isOwn(failure) || signal.aborted) throw failure;
     }
   }
 

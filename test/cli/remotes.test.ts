@@ -21,11 +21,11 @@ describe("remote", () => {
 
   it("set follows a gatehouse that moved, in either spelling", async () => {
     expect(await remote("set", "hall", "127.0.0.1:1")).toEqual({
-      remote: { name: "hall", address: "127.0.0.1:1" },
+      remote: { name: "hall", address: "127.0.0.1:1", grpc: "127.0.0.1:1" },
     });
     expect(await device.install.outcome(["status", "--timeout", "1s"])).toMatchObject({ exit: 6 });
     expect(await remote("set", "hall", "--address", daemon.address)).toEqual({
-      remote: { name: "hall", address: daemon.address },
+      remote: { name: "hall", address: daemon.address, grpc: daemon.address },
     });
     expect(await device.install.json(["status"])).toMatchObject({ name: "hall" });
   });
@@ -33,7 +33,7 @@ describe("remote", () => {
   it("set --name calls it otherwise here, and only here", async () => {
     await remote("default", "hall");
     expect(await remote("set", "hall", "--name", "home")).toEqual({
-      remote: { name: "home", address: daemon.address },
+      remote: { name: "home", address: daemon.address, grpc: daemon.address },
     });
     expect(await remote("ls")).toMatchObject({ remotes: [{ name: "home", isDefault: true }] });
     expect(await device.install.json(["status", "--on", "home"])).toMatchObject({ name: "hall" });
