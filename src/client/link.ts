@@ -9,6 +9,7 @@ import { type Clock, LIMITS, type Random } from "../core/index.ts";
 import type { CallStream, MayRepeat, OpenStream, PendingCall } from "../rpc/index.ts";
 import { Backoff } from "./backoff.ts";
 import { type Dialer, type Dialled, type HandshakeFacts, Lane, type MoveOn } from "./lane.ts";
+import { Lanes } from "./lanes.ts";
 import { closedHere, isLost, isPassing, isUnsure } from "./link-failures.ts";
 import { pause } from "./pause.ts";
 import type { Resumption } from "./tickets.ts";
@@ -16,7 +17,6 @@ import type { Wire, WireChange } from "./wire.ts";
 
 /** An early call that was taken has its answer on the way when the handshake is over. */
 const EARLY_GRACE_MS = 50;
-const RETIRE_POLL_MS = 50;
 const RECYCLE_ATTEMPTS_MAX = 5;
 /** A gatehouse that shuts down says so each time it is asked; every further time costs a longer pause. */
 const DRAINED_ATTEMPTS_MAX = 8;
@@ -42,10 +42,7 @@ export class Link implements AsyncDisposable {
   readonly #options: LinkOptions;
   readonly #backoff: Backoff;
   readonly #gone = new AbortController();
-  /** All that are not closed. */
-  readonly #lanes = new Set<Lane>();
-  readonly #closing = new Set<Promise<void>>();
-  readonly #timers = new Set<Disposable>();
+  readonly #lanes: Lanes;
   /** Calls that a lost connection took along once. */
   readonly #repeated = new WeakSet<PendingCall>();
   /** Calls that wait for a connection. */
@@ -61,6 +58,7 @@ export class Link implements AsyncDisposable {
 
   private constructor(options: LinkOptions) {
     this.#options = options;
+    this.#lanes = new Lanes(options.clock);
     this.#backoff = new Backoff(options.clock, options.random);
   }
 
@@ -159,14 +157,12 @@ export class Link implements AsyncDisposable {
   /** Ends everything: calls in flight and calls that wait. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#gone.abort(closedHere());
-    for (const timer of this.#timers) timer[Symbol.dispose]();
-    this.#timers.clear();
+    this.#lanes.stopTimers();
     this.#lane = undefined;
     // A reply to early data comes with the end of the gatehouse's handshake: ours leaves at the end of the turn. Without it
     // the gatehouse would take this device for one that does not finish its handshakes.
     await new Promise((resolve) => setImmediate(resolve));
-    for (const lane of this.#lanes) this.#close(lane);
-    while (this.#closing.size > 0) await Promise.all(this.#closing);
+    await this.#lanes[Symbol.asyncDispose]();
   }
 
   #openSlowly(call: PendingCall, mayBeEarly: boolean): CallStream | Promise<CallStream> {
@@ -260,14 +256,15 @@ export class Link implements AsyncDisposable {
       ...{ resumption, timeoutMs },
       signal: signal === undefined ? gone : AbortSignal.any([signal, gone]),
       onMoveOn: (reason, moved) => {
-        for (const lane of this.#lanes) if (lane.dialled === moved) this.#moveOn(lane, reason);
+        const lane = this.#lanes.of(moved);
+        if (lane !== undefined) this.#moveOn(lane, reason);
       },
       onBetter: (better) => this.#better(better),
     });
-    this.#holdUntil(dialling);
+    this.#lanes.holdUntil(dialling);
     const lane = this.#laneOn(await dialling, resumption.session !== undefined);
     if (gone.aborted) {
-      this.#close(lane);
+      this.#lanes.close(lane);
       throw closedHere();
     }
     if (mode !== "early") await this.#untilReady(lane);
@@ -289,16 +286,16 @@ export class Link implements AsyncDisposable {
     const isGood = old?.isReady === true && old.connection.isOpen;
     const lane = this.#laneOn(dialled, false);
     if (this.#gone.signal.aborted || (isGood && (old.dialled.wire === "quic" || dialled.wire === "grpc"))) {
-      this.#close(lane);
+      this.#lanes.close(lane);
       return;
     }
     this.#wasOpen = true;
     this.#use(lane);
     if (old === undefined) return;
-    if (old.isReady) this.#retire(old);
+    if (old.isReady) this.#lanes.retire(old);
     else {
       this.#repeatEarly(old);
-      this.#close(old);
+      this.#lanes.close(old);
     }
   }
 
@@ -306,7 +303,7 @@ export class Link implements AsyncDisposable {
     try {
       await lane.ready;
     } catch (failure) {
-      this.#close(lane);
+      this.#lanes.close(lane);
       throw failure;
     }
   }
@@ -344,7 +341,7 @@ export class Link implements AsyncDisposable {
       return;
     }
     const graceMs = Math.max(2 * (lane.connection.rttMs ?? 0), EARLY_GRACE_MS);
-    this.#after(graceMs, () => this.#repeatEarly(lane));
+    this.#lanes.after(graceMs, () => this.#repeatEarly(lane));
   }
 
   #repeatEarly(lane: Lane): void {
@@ -376,7 +373,7 @@ export class Link implements AsyncDisposable {
     if (lane !== this.#lane) return;
     this.#lane = undefined;
     this.#backoff.failed();
-    this.#retire(lane);
+    this.#lanes.retire(lane);
   }
 
   /** Makes the next connection while calls go on, on the old one. */
@@ -405,7 +402,7 @@ export class Link implements AsyncDisposable {
       await this.#untilReady(lane);
       const isDead = old === this.#lane && old.vigil.isStillSilent;
       if (isDead) this.#use(lane);
-      this.#close(isDead ? old : lane);
+      this.#lanes.close(isDead ? old : lane);
     } catch {
       // Nobody is there at all, or not yet: the calls wait on.
     } finally {
@@ -415,23 +412,11 @@ export class Link implements AsyncDisposable {
 
   #swap(old: Lane, lane: Lane): void {
     if (this.#lane !== old) {
-      this.#close(lane);
+      this.#lanes.close(lane);
       return;
     }
     this.#use(lane);
-    this.#retire(old);
-  }
-
-  /** Lets a connection's calls end. */
-  #retire(lane: Lane): void {
-    const endsMs = this.#options.clock.monotonicMs() + LIMITS.retireMs;
-    const look = (): void => {
-      if (!this.#lanes.has(lane)) return;
-      const isOver = lane.connection.streamCount === 0 || this.#options.clock.monotonicMs() >= endsMs;
-      if (isOver) this.#close(lane);
-      else this.#after(RETIRE_POLL_MS, look);
-    };
-    look();
+    this.#lanes.retire(old);
   }
 
   /** The connection is gone, or no good. */
@@ -441,29 +426,6 @@ export class Link implements AsyncDisposable {
       // What comes after a ticket that did not work is tried at once.
       if (lane.isReady) this.#backoff.lost();
     }
-    this.#close(lane);
-  }
-
-  #close(lane: Lane): void {
-    lane.vigil[Symbol.dispose]();
-    if (this.#lanes.delete(lane)) this.#holdUntil(lane.dialled[Symbol.asyncDispose]());
-  }
-
-  /** The link is not closed before `work` has settled. */
-  #holdUntil(work: PromiseLike<unknown>): void {
-    const settled = Promise.resolve(work).then(
-      () => undefined,
-      () => undefined,
-    );
-    this.#closing.add(settled);
-    void settled.then(() => this.#closing.delete(settled));
-  }
-
-  #after(delayMs: number, run: () => void): void {
-    const timer = this.#options.clock.setTimer(delayMs, () => {
-      this.#timers.delete(timer);
-      run();
-    });
-    this.#timers.add(timer);
+    this.#lanes.close(lane);
   }
 }
