@@ -2,16 +2,16 @@ import { type Clock, GatehouseError, type UnixMs } from "../core/index.ts";
 import { METHODS, type MethodDefinition } from "../gen/index.ts";
 import type { Caller, CallOptions, MayRepeat } from "../rpc/index.ts";
 import { askedNow, isSkewed, skewSince } from "./clock-skew.ts";
-import type { HandshakeFacts } from "./lane.ts";
-import type { Link } from "./link.ts";
-import type { Outbox } from "./outbox.ts";
-import type { EnqueuedCall, EnqueueOptions } from "./outbox-types.ts";
+import type { HandshakeFacts } from "./link/lane.ts";
+import type { Link } from "./link/link.ts";
+import type { Wire } from "./link/wire.ts";
+import type { Outbox } from "./offline/outbox.ts";
+import type { EnqueuedCall, EnqueueOptions } from "./offline/outbox-types.ts";
+import type { CachedSecret, CachedSecretOptions, SecretCache } from "./offline/secret-cache.ts";
 import type { Remote } from "./remotes.ts";
-import type { RenewalOptions } from "./renewal-wish.ts";
+import type { RenewalOptions } from "./renewal/renewal-wish.ts";
 import { honouringRetryAfter } from "./retry-after.ts";
-import type { CachedSecret, CachedSecretOptions, SecretCache } from "./secret-cache.ts";
 import { Stubbed } from "./stubs.ts";
-import type { Wire } from "./wire.ts";
 
 export interface ClientParts {
   readonly remote: Remote;

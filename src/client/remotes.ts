@@ -15,10 +15,10 @@ import {
 import { type DeviceId, deviceIdOf, isDeviceId } from "../identity/index.ts";
 import { parseAddress } from "./address.ts";
 import { openHomeIdentity } from "./home-identity.ts";
-import { forgetOutbox } from "./outbox-folder.ts";
-import { forgetCachedSecrets } from "./secret-cache.ts";
-import { dropSpareKeys } from "./spare-keys.ts";
-import { forgetTickets } from "./tickets.ts";
+import { forgetTickets } from "./link/tickets.ts";
+import { forgetOutbox } from "./offline/outbox-folder.ts";
+import { forgetCachedSecrets } from "./offline/secret-cache.ts";
+import { dropSpareKeys } from "./renewal/spare-keys.ts";
 
 export interface Remote {
   /** Unique in this home. */

@@ -16,10 +16,10 @@ import { Caller } from "../rpc/index.ts";
 import { parseAddress } from "./address.ts";
 import { type CertificateKeeper, Client } from "./client.ts";
 import type { DeviceConnectOptions } from "./device.ts";
-import { type Destination, GatehouseDialer } from "./dialer.ts";
-import { Link } from "./link.ts";
-import { MemoryTickets, MemoryUdpHistory } from "./memory.ts";
-import { Trust } from "./trust.ts";
+import { type Destination, GatehouseDialer } from "./link/dialer.ts";
+import { Link } from "./link/link.ts";
+import { MemoryTickets, MemoryUdpHistory } from "./link/memory.ts";
+import { Trust } from "./link/trust.ts";
 
 /** What `gatehouse remote export` writes, or `exportCredentials` answers. */
 export interface CredentialsConnectOptions extends Omit<DeviceConnectOptions, "on"> {

@@ -1,7 +1,7 @@
 /** A gatehouse without a network: connections whose handshakes and ends the test decides, and a real router behind them. */
-import type { Carriage, Dialer, Dialled, DialOptions, MoveOn } from "../../src/client/lane.ts";
-import { Link, type ResumptionMode } from "../../src/client/link.ts";
-import type { Resumption } from "../../src/client/tickets.ts";
+import type { Carriage, Dialer, Dialled, DialOptions, MoveOn } from "../../src/client/link/lane.ts";
+import { Link, type ResumptionMode } from "../../src/client/link/link.ts";
+import type { Resumption } from "../../src/client/link/tickets.ts";
 import { type Clock, GatehouseError, silentLogger, type UnixMs } from "../../src/core/index.ts";
 import { METHODS } from "../../src/gen/index.ts";
 import { Caller, EarlyData, Router } from "../../src/rpc/index.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Link } from "../../src/client/link.ts";
+import type { Link } from "../../src/client/link/link.ts";
 import { LIMITS } from "../../src/core/index.ts";
 import { encodeClose } from "../../src/rpc/index.ts";
 import { settled } from "../support/memory-wire.ts";

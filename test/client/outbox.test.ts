@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { METHODS, type SettledCall } from "../../src/client/index.ts";
-import { Link } from "../../src/client/link.ts";
+import { Link } from "../../src/client/link/link.ts";
 // An outbox is made by a device for its own connections; here it stands on a link whose ends the test decides.
-import type { Outbox } from "../../src/client/outbox.ts";
+import type { Outbox } from "../../src/client/offline/outbox.ts";
 import { type ErrorCode, GatehouseError, isGatehouseError, LIMITS } from "../../src/core/index.ts";
 import { DeviceIdentity } from "../../src/identity/index.ts";
 import { SeededRandom } from "../support/seeded-random.ts";

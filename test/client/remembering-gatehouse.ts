@@ -2,10 +2,10 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as moment } from "node:timers/promises";
-import type { Link } from "../../src/client/link.ts";
-import { Outbox } from "../../src/client/outbox.ts";
-import { OutboxFolder } from "../../src/client/outbox-folder.ts";
-import { LinkWire } from "../../src/client/outbox-wire.ts";
+import type { Link } from "../../src/client/link/link.ts";
+import { Outbox } from "../../src/client/offline/outbox.ts";
+import { OutboxFolder } from "../../src/client/offline/outbox-folder.ts";
+import { LinkWire } from "../../src/client/offline/outbox-wire.ts";
 import { GatehouseError, type Logger, silentLogger } from "../../src/core/index.ts";
 import { LABELS } from "../../src/crypto/index.ts";
 import { type DeviceId, DeviceIdentity } from "../../src/identity/index.ts";

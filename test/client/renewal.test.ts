@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { certificateFacts } from "../../src/certs/index.ts";
 import { connect, Device, METHODS, type Remote, Remotes } from "../../src/client/index.ts";
-import { renewalTime } from "../../src/client/renewal.ts";
+import { renewalTime } from "../../src/client/renewal/renewal.ts";
 import { type Clock, systemClock, systemRandom, unixMs } from "../../src/core/index.ts";
 import { homeLayout } from "../../src/files/index.ts";
 import { DeviceIdentity } from "../../src/identity/index.ts";

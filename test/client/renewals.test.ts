@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { createCaCertificate, issueLeaf } from "../../src/certs/index.ts";
 import type { Remote } from "../../src/client/index.ts";
-import { renewalTime } from "../../src/client/renewal.ts";
-import { Renewals } from "../../src/client/renewals.ts";
+import { renewalTime } from "../../src/client/renewal/renewal.ts";
+import { Renewals } from "../../src/client/renewal/renewals.ts";
 import { GatehouseError, type LogFields, silentLogger, systemRandom } from "../../src/core/index.ts";
 import { generateTlsKey } from "../../src/crypto/index.ts";
 import { DeviceIdentity } from "../../src/identity/index.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { connect, METHODS } from "../../src/client/index.ts";
-import type { Link } from "../../src/client/link.ts";
+import type { Link } from "../../src/client/link/link.ts";
 // What a client makes of a link's word; it has no face of its own.
 import { honouringRetryAfter } from "../../src/client/retry-after.ts";
 import { DEFAULT_DEVICE_LIMITS } from "../../src/config/index.ts";

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseAddress } from "../../src/client/address.ts";
 import { type CachedSecret, connect, METHODS, Remotes } from "../../src/client/index.ts";
 // What a client keeps; it is asked through `Client.cachedSecret`, and here where the test owns the clock.
-import { type GivenSecret, SecretCache } from "../../src/client/secret-cache.ts";
+import { type GivenSecret, SecretCache } from "../../src/client/offline/secret-cache.ts";
 import { GatehouseError, LIMITS, silentLogger } from "../../src/core/index.ts";
 import { LABELS } from "../../src/crypto/index.ts";
 import { DeviceIdentity } from "../../src/identity/index.ts";

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 // Tickets have no face of their own outside of the room: what uses them is a connection.
-import { forgetTickets, Tickets } from "../../src/client/tickets.ts";
+import { forgetTickets, Tickets } from "../../src/client/link/tickets.ts";
 import { LIMITS, silentLogger } from "../../src/core/index.ts";
 import { LABELS } from "../../src/crypto/index.ts";
 import { type DeviceId, DeviceIdentity } from "../../src/identity/index.ts";

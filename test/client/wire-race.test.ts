@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import type { Carriage, Dialled, DialOptions } from "../../src/client/lane.ts";
-import { WHY } from "../../src/client/wire.ts";
-import { raceWires, type WireDialOptions, type WireRaceParts } from "../../src/client/wire-race.ts";
+import type { Carriage, Dialled, DialOptions } from "../../src/client/link/lane.ts";
+import { WHY } from "../../src/client/link/wire.ts";
+import { raceWires, type WireDialOptions, type WireRaceParts } from "../../src/client/link/wire-race.ts";
 import { type ErrorCode, GatehouseError, LIMITS } from "../../src/core/index.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { settled } from "../support/memory-wire.ts";

@@ -10,7 +10,7 @@ import {
   Remotes,
   type WireChange,
 } from "../../src/client/index.ts";
-import { WHY } from "../../src/client/wire.ts";
+import { WHY } from "../../src/client/link/wire.ts";
 import type { Daemon } from "../../src/daemon/index.ts";
 import { homeLayout } from "../../src/files/index.ts";
 import { UdpRelay } from "../support/udp-relay.ts";

@@ -1,11 +1,11 @@
-import { gatehouseHost } from "../certs/index.ts";
-import { type Clock, firstOf, isGatehouseError, LIMITS, type Logger, type Random } from "../core/index.ts";
-import { connectGrpc } from "../grpc/index.ts";
-import { ClientTls, connectQuic, type PeerVerification } from "../quic/index.ts";
-import type { CallStream } from "../rpc/index.ts";
-import { parseAddress } from "./address.ts";
+import { gatehouseHost } from "../../certs/index.ts";
+import { type Clock, firstOf, isGatehouseError, LIMITS, type Logger, type Random } from "../../core/index.ts";
+import { connectGrpc } from "../../grpc/index.ts";
+import { ClientTls, connectQuic, type PeerVerification } from "../../quic/index.ts";
+import type { CallStream } from "../../rpc/index.ts";
+import { parseAddress } from "../address.ts";
+import type { Remote } from "../remotes.ts";
 import { closing } from "./dialer.ts";
-import type { Remote } from "./remotes.ts";
 import { REQUESTS_ALPN } from "./trust.ts";
 import type { Wire } from "./wire.ts";
 

@@ -1,7 +1,7 @@
 /** What may wait in an outbox, and what the end of an attempt means for it. */
-import { type ErrorCode, GatehouseError, LIMITS } from "../core/index.ts";
-import { METHODS, type MethodDefinition } from "../gen/index.ts";
-import { REQUEST_ID_BYTES } from "../rpc/index.ts";
+import { type ErrorCode, GatehouseError, LIMITS } from "../../core/index.ts";
+import { METHODS, type MethodDefinition } from "../../gen/index.ts";
+import { REQUEST_ID_BYTES } from "../../rpc/index.ts";
 import type { Outcome } from "./outbox-format.ts";
 import type { EnqueueOptions } from "./outbox-types.ts";
 

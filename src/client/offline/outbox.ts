@@ -13,11 +13,12 @@ import {
   LIMITS,
   type Logger,
   type Random,
-} from "../core/index.ts";
-import type { MethodDefinition } from "../gen/index.ts";
-import { REQUEST_ID_BYTES } from "../rpc/index.ts";
-import { Backoff } from "./backoff.ts";
-import { closedHere } from "./link-failures.ts";
+} from "../../core/index.ts";
+import type { MethodDefinition } from "../../gen/index.ts";
+import { REQUEST_ID_BYTES } from "../../rpc/index.ts";
+import { Backoff } from "../link/backoff.ts";
+import { closedHere } from "../link/link-failures.ts";
+import { pause } from "../pause.ts";
 import { failed, OutboxAttempts } from "./outbox-attempts.ts";
 import type { FolderNames, OutboxFolder } from "./outbox-folder.ts";
 import { idIn, type Outcome, parseStem, type QueuedCall } from "./outbox-format.ts";
@@ -34,7 +35,6 @@ import {
 } from "./outbox-rules.ts";
 import type { DrainOptions, EnqueuedCall, EnqueueOptions, SettledCall, WaitingCall } from "./outbox-types.ts";
 import type { OutboxWire } from "./outbox-wire.ts";
-import { pause } from "./pause.ts";
 
 /** Attempts to read a file that the system does not give. */
 const READ_ATTEMPTS_MAX = 5;

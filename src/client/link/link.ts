@@ -5,13 +5,13 @@
  * early data; the others wait. A connection that the gatehouse wants replaced is replaced while its calls end; one that is
  * lost is made anew by the next call, and the calls it took along are sent again, once, under their request ids.
  */
-import { type Clock, LIMITS, type Random } from "../core/index.ts";
-import type { CallStream, MayRepeat, OpenStream, PendingCall } from "../rpc/index.ts";
+import { type Clock, LIMITS, type Random } from "../../core/index.ts";
+import type { CallStream, MayRepeat, OpenStream, PendingCall } from "../../rpc/index.ts";
+import { pause } from "../pause.ts";
 import { Backoff } from "./backoff.ts";
 import { type Dialer, type Dialled, type HandshakeFacts, Lane, type MoveOn } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
 import { closedHere, isLost, isPassing, isUnsure } from "./link-failures.ts";
-import { pause } from "./pause.ts";
 import type { Resumption } from "./tickets.ts";
 import type { Wire, WireChange } from "./wire.ts";
 

@@ -49,9 +49,9 @@ import {
   type UnixMs,
   unixMs,
   utf8,
-} from "../core/index.ts";
-import { LABELS, type Label, openOnce, SEALED_OVERHEAD_BYTES, sealOnce } from "../crypto/index.ts";
-import type { DeviceId } from "../identity/index.ts";
+} from "../../core/index.ts";
+import { LABELS, type Label, openOnce, SEALED_OVERHEAD_BYTES, sealOnce } from "../../crypto/index.ts";
+import type { DeviceId } from "../../identity/index.ts";
 
 const MAGIC = concat(utf8("GHO"), Uint8Array.of(1));
 export const OWNER_BYTES = 8;

@@ -1,4 +1,4 @@
-import { type Clock, LIMITS } from "../core/index.ts";
+import { type Clock, LIMITS } from "../../core/index.ts";
 import type { Dialled, Lane } from "./lane.ts";
 
 const RETIRE_POLL_MS = 50;

@@ -21,7 +21,7 @@ import {
   type Random,
   type UnixMs,
   unixMs,
-} from "../core/index.ts";
+} from "../../core/index.ts";
 import {
   checkPrivate,
   ensurePrivateDir,
@@ -30,8 +30,8 @@ import {
   removeLeftovers,
   takeExpendable,
   writeExpendable,
-} from "../files/index.ts";
-import type { DeviceId } from "../identity/index.ts";
+} from "../../files/index.ts";
+import type { DeviceId } from "../../identity/index.ts";
 import {
   bindingOf,
   decodeTicket,

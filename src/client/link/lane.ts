@@ -1,5 +1,5 @@
-import { type Clock, type GatehouseError, LIMITS } from "../core/index.ts";
-import type { CallStream, PendingCall } from "../rpc/index.ts";
+import { type Clock, type GatehouseError, LIMITS } from "../../core/index.ts";
+import type { CallStream, PendingCall } from "../../rpc/index.ts";
 import type { Resumption } from "./tickets.ts";
 import { Vigil } from "./vigil.ts";
 import type { Wire } from "./wire.ts";

@@ -22,7 +22,7 @@ import {
   LIMITS,
   type Random,
   unixMs,
-} from "../core/index.ts";
+} from "../../core/index.ts";
 import {
   checkPrivate,
   ensurePrivateDir,
@@ -37,8 +37,8 @@ import {
   tryLockFile,
   withUpdateLock,
   writeAtomic,
-} from "../files/index.ts";
-import type { DeviceId } from "../identity/index.ts";
+} from "../../files/index.ts";
+import type { DeviceId } from "../../identity/index.ts";
 import {
   decodeQueuedAnswer,
   decodeQueuedCall,

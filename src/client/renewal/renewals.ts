@@ -1,6 +1,6 @@
-import type { Clock, Logger, Random } from "../core/index.ts";
-import { pause } from "./pause.ts";
-import type { Remote } from "./remotes.ts";
+import type { Clock, Logger, Random } from "../../core/index.ts";
+import { pause } from "../pause.ts";
+import type { Remote } from "../remotes.ts";
 import { renewalTime } from "./renewal.ts";
 
 /** Timers stand still while a machine sleeps: short enough for one that wakes up, long enough to cost nothing. */

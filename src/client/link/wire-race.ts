@@ -3,10 +3,10 @@
  * failed lately. Whichever stands first carries the calls; QUIC takes over when it stands later. While calls go over TCP,
  * QUIC is tried again and again.
  */
-import { type Clock, GatehouseError, isGatehouseError, LIMITS } from "../core/index.ts";
+import { type Clock, GatehouseError, isGatehouseError, LIMITS } from "../../core/index.ts";
+import { pause } from "../pause.ts";
 import type { Carriage, Dialled, DialOptions, MoveOn } from "./lane.ts";
 import { isPassing } from "./link-failures.ts";
-import { pause } from "./pause.ts";
 import { OnWire, type Unwired, WHY, type Wire } from "./wire.ts";
 import type { UdpHistory } from "./wire-memory.ts";
 

@@ -27,9 +27,9 @@ import {
   type UnixMs,
   unixMs,
   utf8,
-} from "../core/index.ts";
-import { LABELS, openOnce, SEALED_OVERHEAD_BYTES, sealOnce, sha256 } from "../crypto/index.ts";
-import type { DeviceId } from "../identity/index.ts";
+} from "../../core/index.ts";
+import { LABELS, openOnce, SEALED_OVERHEAD_BYTES, sealOnce, sha256 } from "../../crypto/index.ts";
+import type { DeviceId } from "../../identity/index.ts";
 
 const MAGIC = concat(utf8("GHT"), Uint8Array.of(2));
 const DIGEST_BYTES = 32;

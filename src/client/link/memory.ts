@@ -1,5 +1,5 @@
 /** What a client without a home remembers of earlier connections: nothing of it outlives the process. */
-import { type Clock, LIMITS } from "../core/index.ts";
+import { type Clock, LIMITS } from "../../core/index.ts";
 import type { Tickets } from "./tickets.ts";
 import type { UdpHistory } from "./wire-memory.ts";
 

@@ -16,15 +16,15 @@
  * certificate has run out. A gatehouse goes on showing a certificate of an old authority for as long as any device may hold one: a
  * device whose own certificate is good has been left behind by no rotation.
  */
-import { certificateFacts, certificatePem, inspectLeaf, spkiOf } from "../certs/index.ts";
-import { type Clock, GatehouseError, isGatehouseError, LIMITS } from "../core/index.ts";
-import { sha256 } from "../crypto/index.ts";
-import { METHODS } from "../gen/index.ts";
-import type { PeerVerification } from "../quic/index.ts";
-import { Caller } from "../rpc/index.ts";
-import { askedNow, isSkewed, skewSentence, skewSince, withClockHint } from "./clock-skew.ts";
-import { dialPlainly, type PlainConnection } from "./plain-dial.ts";
-import type { Remote, RenewalWish } from "./remotes.ts";
+import { certificateFacts, certificatePem, inspectLeaf, spkiOf } from "../../certs/index.ts";
+import { type Clock, GatehouseError, isGatehouseError, LIMITS } from "../../core/index.ts";
+import { sha256 } from "../../crypto/index.ts";
+import { METHODS } from "../../gen/index.ts";
+import type { PeerVerification } from "../../quic/index.ts";
+import { Caller } from "../../rpc/index.ts";
+import { askedNow, isSkewed, skewSentence, skewSince, withClockHint } from "../clock-skew.ts";
+import { dialPlainly, type PlainConnection } from "../link/plain-dial.ts";
+import type { Remote, RenewalWish } from "../remotes.ts";
 import { checkedRenewal, type RenewedCertificate } from "./renewal-answer.ts";
 import {
   forgetAnswer,

@@ -1,7 +1,7 @@
-import { copyOf, GatehouseError } from "../core/index.ts";
-import { type Codec, METHODS } from "../gen/index.ts";
-import type { Caller, MayRepeat } from "../rpc/index.ts";
-import type { Link } from "./link.ts";
+import { copyOf, GatehouseError } from "../../core/index.ts";
+import { type Codec, METHODS } from "../../gen/index.ts";
+import type { Caller, MayRepeat } from "../../rpc/index.ts";
+import type { Link } from "../link/link.ts";
 import { isForLater, leavesDoubt } from "./outbox-rules.ts";
 
 /** A call as it is stored: its messages are bytes. */

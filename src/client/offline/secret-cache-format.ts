@@ -33,9 +33,9 @@ import {
   unixMs,
   unmovedCopyOf,
   utf8,
-} from "../core/index.ts";
-import { hmacSha256, LABELS, openOnce, SEALED_OVERHEAD_BYTES, sealOnce } from "../crypto/index.ts";
-import type { DeviceId } from "../identity/index.ts";
+} from "../../core/index.ts";
+import { hmacSha256, LABELS, openOnce, SEALED_OVERHEAD_BYTES, sealOnce } from "../../crypto/index.ts";
+import type { DeviceId } from "../../identity/index.ts";
 
 const MAGIC = concat(utf8("GHC"), Uint8Array.of(1));
 const HEADER_BYTES = MAGIC.length + 8;

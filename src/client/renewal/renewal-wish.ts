@@ -1,8 +1,8 @@
 /** What a device asks a gatehouse for when it renews its certificate: stored before it is asked, and asked until it is answered. */
-import { createTlsRequest } from "../certs/index.ts";
-import { type Clock, equalBytes, LIMITS, type Logger, type Random, unixMs } from "../core/index.ts";
-import type { DeviceIdentity, TlsIdentity } from "../identity/index.ts";
-import type { Remote, Remotes, RenewalWish } from "./remotes.ts";
+import { createTlsRequest } from "../../certs/index.ts";
+import { type Clock, equalBytes, LIMITS, type Logger, type Random, unixMs } from "../../core/index.ts";
+import type { DeviceIdentity, TlsIdentity } from "../../identity/index.ts";
+import type { Remote, Remotes, RenewalWish } from "../remotes.ts";
 
 const NONCE_BYTES = 32;
 const REQUEST_ID_BYTES = 16;

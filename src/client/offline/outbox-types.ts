@@ -1,5 +1,5 @@
 /** What an outbox is asked, and what it tells. */
-import type { UnixMs } from "../core/index.ts";
+import type { UnixMs } from "../../core/index.ts";
 import type { Outcome } from "./outbox-format.ts";
 
 export interface EnqueueOptions {

@@ -18,7 +18,7 @@ import {
   SecretBytes,
   unixMs,
   unmovedCopyOf,
-} from "../core/index.ts";
+} from "../../core/index.ts";
 import {
   checkPrivate,
   ensurePrivateDir,
@@ -27,8 +27,8 @@ import {
   removeFile,
   withUpdateLock,
   writeExpendable,
-} from "../files/index.ts";
-import type { DeviceId } from "../identity/index.ts";
+} from "../../files/index.ts";
+import type { DeviceId } from "../../identity/index.ts";
 import {
   CACHED_SECRET_OVERHEAD_BYTES,
   type CachedCopy,

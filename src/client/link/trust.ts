@@ -1,8 +1,8 @@
-import { certificatePem } from "../certs/index.ts";
-import { concat, equalBytes } from "../core/index.ts";
-import type { TlsIdentity } from "../identity/index.ts";
-import { ClientTls } from "../quic/index.ts";
-import type { Remote } from "./remotes.ts";
+import { certificatePem } from "../../certs/index.ts";
+import { concat, equalBytes } from "../../core/index.ts";
+import type { TlsIdentity } from "../../identity/index.ts";
+import { ClientTls } from "../../quic/index.ts";
+import type { Remote } from "../remotes.ts";
 
 export const REQUESTS_ALPN = "gatehouse/1";
 

@@ -1,8 +1,8 @@
-import { certificateFacts } from "../certs/index.ts";
-import type { HomeLayout } from "../files/index.ts";
-import type { DeviceIdentity } from "../identity/index.ts";
-import { ownerCertificate } from "./local-gatehouse.ts";
-import type { Remote } from "./remotes.ts";
+import { certificateFacts } from "../../certs/index.ts";
+import type { HomeLayout } from "../../files/index.ts";
+import type { DeviceIdentity } from "../../identity/index.ts";
+import { ownerCertificate } from "../local-gatehouse.ts";
+import type { Remote } from "../remotes.ts";
 
 /**
  * Drops the TLS keys that nothing in this home is for: no certificate at any of its gatehouses, its own included, and no

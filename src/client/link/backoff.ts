@@ -1,4 +1,4 @@
-import { type Clock, LIMITS, type Random } from "../core/index.ts";
+import { type Clock, LIMITS, type Random } from "../../core/index.ts";
 
 /** A connection that held so long was a good one: the next failure starts from the beginning. */
 const GOOD_MS = 5_000;

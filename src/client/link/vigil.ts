@@ -1,4 +1,4 @@
-import type { Clock } from "../core/index.ts";
+import type { Clock } from "../../core/index.ts";
 import type { Carriage } from "./lane.ts";
 
 const LOOK_MS = 250;

@@ -8,7 +8,7 @@
  * | 4 + n | the certificate, DER                                                      |
  * | 4 + n | each authority, DER, newest first                                         |
  */
-import { type InspectOptions, inspectLeaf, type LeafFacts } from "../certs/index.ts";
+import { type InspectOptions, inspectLeaf, type LeafFacts } from "../../certs/index.ts";
 import {
   ByteWriter,
   copyOf,
@@ -17,10 +17,10 @@ import {
   LIMITS,
   type UnixMs,
   unixMs,
-} from "../core/index.ts";
-import { LABELS, verifyLabelled } from "../crypto/index.ts";
-import type { DeviceId } from "../identity/index.ts";
-import type { Remote, RenewalWish } from "./remotes.ts";
+} from "../../core/index.ts";
+import { LABELS, verifyLabelled } from "../../crypto/index.ts";
+import type { DeviceId } from "../../identity/index.ts";
+import type { Remote, RenewalWish } from "../remotes.ts";
 
 export interface RenewalAnswer {
   readonly certificate: Uint8Array;

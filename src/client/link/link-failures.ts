@@ -1,5 +1,5 @@
 /** What the end of a connection, or of an attempt to make one, means for the calls that need one. */
-import { type ErrorCode, GatehouseError } from "../core/index.ts";
+import { type ErrorCode, GatehouseError } from "../../core/index.ts";
 
 /** How a connection ends without the gatehouse having judged anything. */
 const LOST = new Set<ErrorCode>(["quic.closed", "quic.timed-out", "rpc.draining"]);

@@ -5,10 +5,10 @@
  */
 import type { KeyObject } from "node:crypto";
 import { createSocket } from "node:dgram";
-import { type Clock, hex, LIMITS, utf8 } from "../core/index.ts";
-import { hmacSha256, LABELS } from "../crypto/index.ts";
-import { readSmallFile, writeExpendable } from "../files/index.ts";
-import type { DeviceId } from "../identity/index.ts";
+import { type Clock, hex, LIMITS, utf8 } from "../../core/index.ts";
+import { hmacSha256, LABELS } from "../../crypto/index.ts";
+import { readSmallFile, writeExpendable } from "../../files/index.ts";
+import type { DeviceId } from "../../identity/index.ts";
 
 const PLACE_BYTES = 16;
 /** Nothing is ever sent there (RFC 5737, RFC 3849): asked which way they are, the kernel names an address of ours. */

@@ -1,5 +1,5 @@
 /** Sends calls that wait, each under its one request id, and says what came of it. */
-import { type Clock, type GatehouseError, isGatehouseError, LIMITS, unixMs } from "../core/index.ts";
+import { type Clock, type GatehouseError, isGatehouseError, LIMITS, unixMs } from "../../core/index.ts";
 import type { OutboxFolder } from "./outbox-folder.ts";
 import { idIn, type Outcome, type QueuedCall } from "./outbox-format.ts";
 import { afterDoubt, forgotten, isForLater, leavesDoubt } from "./outbox-rules.ts";

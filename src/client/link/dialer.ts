@@ -1,4 +1,4 @@
-import { gatehouseHost, inspectLeaf } from "../certs/index.ts";
+import { gatehouseHost, inspectLeaf } from "../../certs/index.ts";
 import {
   type Clock,
   type ErrorCode,
@@ -7,8 +7,8 @@ import {
   isGatehouseError,
   type Logger,
   type Random,
-} from "../core/index.ts";
-import { connectGrpc } from "../grpc/index.ts";
+} from "../../core/index.ts";
+import { connectGrpc } from "../../grpc/index.ts";
 import {
   closeError,
   connectQuic,
@@ -16,12 +16,12 @@ import {
   NetworkWatch,
   type QuicClientConnection,
   udpNetwork,
-} from "../quic/index.ts";
-import { parseAddress } from "./address.ts";
-import { withClockHint } from "./clock-skew.ts";
+} from "../../quic/index.ts";
+import { parseAddress } from "../address.ts";
+import { withClockHint } from "../clock-skew.ts";
+import type { Remote } from "../remotes.ts";
 import type { Dialer, Dialled, DialOptions } from "./lane.ts";
 import { isPassing } from "./link-failures.ts";
-import type { Remote } from "./remotes.ts";
 import type { Resumption, Tickets } from "./tickets.ts";
 import type { Trust } from "./trust.ts";
 import { type Unwired, WHY, type Wire } from "./wire.ts";
