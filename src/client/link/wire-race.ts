@@ -53,16 +53,21 @@ class WireRace {
     this.#startedMs = parts.clock.monotonicMs();
   }
 
-  async run(): Promise<Dialled> {
+  run(): Promise<Dialled> {
     const { quic, only, udp } = this.#parts;
-    const isSlow = quic !== undefined && (await udp.hasFailed());
-    this.#options.signal.throwIfAborted();
-    return await new Promise((resolve, reject) => {
+    return new Promise((resolve, reject) => {
+      this.#options.signal.throwIfAborted();
       this.#settle = { resolve, reject };
-      if (quic === undefined) this.#why = only ?? WHY.absent;
-      else this.#startQuic(quic);
-      if (quic === undefined || isSlow) this.#startGrpc();
-      else this.#armGrpc();
+      if (quic === undefined) {
+        this.#why = only ?? WHY.absent;
+        this.#startGrpc();
+        return;
+      }
+      this.#startQuic(quic);
+      this.#armGrpc();
+      void udp.hasFailed().then((hasFailed) => {
+        if (hasFailed && this.#settle !== undefined) this.#startGrpc();
+      });
     });
   }
 
