@@ -1,4 +1,12 @@
-import { type Clock, GatehouseError, LIMITS, type Logger, type Random, type UnixMs } from "../core/index.ts";
+import {
+  type Clock,
+  GatehouseError,
+  LIMITS,
+  type Logger,
+  type Random,
+  sourceOf,
+  type UnixMs,
+} from "../core/index.ts";
 import type { TcpPairingConnection } from "../grpc/index.ts";
 import type { DeviceIdentity } from "../identity/index.ts";
 import {
@@ -260,8 +268,9 @@ export class PairingDoor implements Disposable {
   #makeRoom(): void {
     if (this.#guests.size <= CONNECTIONS_MAX) return;
     const unproven = [...this.#guests].filter(({ responder }) => responder?.isProven !== true);
-    const from = (host: string) => unproven.filter(({ connection }) => connection.remote.host === host);
-    const crowds = unproven.map(({ connection }) => from(connection.remote.host));
+    const from = (source: string) =>
+      unproven.filter((guest) => sourceOf(guest.connection.remote.host) === source);
+    const crowds = unproven.map(({ connection }) => from(sourceOf(connection.remote.host)));
     const [victim] = crowds.reduce((most, crowd) => (crowd.length > most.length ? crowd : most), []);
     if (victim === undefined) return;
     this.#guests.delete(victim);

@@ -83,8 +83,15 @@ export class GrpcClientCall implements CallStream {
   reset(code: number): void {
     this.#isOver = true;
     const stream = this.#stream;
-    if (stream === undefined) this.#host.over(this);
-    else if (!stream.closed) stream.close(RESET_CODES.get(code) ?? constants.NGHTTP2_CANCEL);
+    // One that the server has given no room yet never says that it has closed.
+    this.#host.over(this);
+    if (stream !== undefined && !stream.closed)
+      stream.close(RESET_CODES.get(code) ?? constants.NGHTTP2_CANCEL);
+  }
+
+  /** Its connection has ended. */
+  lose(reason: GatehouseError): void {
+    this.#end(reason);
   }
 
   #write(bytes: Uint8Array, fin: boolean): boolean {

@@ -99,10 +99,16 @@ export class GrpcClientConnection {
     return call;
   }
 
-  /** Ends every call now. */
+  /** Ends every call now. A session that has said its goodbye would wait for a peer that reads nothing, for ever. */
   close(reason: GatehouseError): void {
     this.#reason ??= reason;
     this.#session.destroy();
+    setImmediate(() => {
+      this.#options.socket.destroy();
+      this.#ended();
+      for (const call of this.#calls) call.lose(this.#ending ?? reason);
+      this.#calls.clear();
+    });
   }
 
   request(headers: OutgoingHttpHeaders): ClientHttp2Stream {
@@ -139,7 +145,8 @@ export class GrpcClientConnection {
   }
 
   #ping(): void {
-    if (this.#session.destroyed) return;
+    // What is to end when its calls have is asked nothing more: they have their deadlines.
+    if (!this.isOpen) return;
     this.#timer = this.#options.clock.setTimer(LIMITS.grpcPingTimeoutMs, () => this.close(silent()));
     this.#sent += 1;
     this.#pingMs *= 2;
@@ -153,6 +160,7 @@ export class GrpcClientConnection {
   }
 
   #ended(): void {
+    if (this.#ending !== undefined) return;
     this.#timer?.[Symbol.dispose]();
     this.#ending = this.#reason ?? new GatehouseError("quic.closed", "the gatehouse closed the connection");
     this.#settle(this.#ending);

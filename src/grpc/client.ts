@@ -1,4 +1,4 @@
-import { GatehouseError, LIMITS } from "../core/index.ts";
+import { GatehouseError, isGatehouseError, LIMITS } from "../core/index.ts";
 import { type ClientConnectionOptions, GrpcClientConnection } from "./client-connection.ts";
 import { readFarewell } from "./farewell.ts";
 import { refusalIn } from "./first-frame.ts";
@@ -26,13 +26,15 @@ export interface GrpcClient extends AsyncDisposable {
 
 /**
  * Connects, checks the server, and waits for its first frame: by then it has let this device in, or has said why not.
- * @throws what `dialTls` throws; the code that the gatehouse refuses with, such as `device.revoked`
+ * @throws what `dialTls` throws, verdicts aside; the code that the gatehouse refuses with, such as `device.revoked`
  */
 export async function connectGrpc(options: GrpcConnectOptions): Promise<GrpcClient> {
   const { clock, serverName, closing, onMoveOn, checkPeer, address, signal } = options;
   const { timeoutMs = LIMITS.handshakeMs } = options;
   const startedMs = clock.monotonicMs();
-  const { socket, peerCertificates } = await dialTls({ ...options, alpn: "h2" });
+  const { socket, peerCertificates } = await dialTls({ ...options, alpn: "h2" }).catch((failure: unknown) => {
+    throw unverified(failure);
+  });
   const end = (error: GatehouseError): unknown => socket.destroy(error);
   const cancel = (): unknown => end(new GatehouseError("rpc.cancelled", "connecting was cancelled"));
   const leftMs = Math.max(1, startedMs + timeoutMs - clock.monotonicMs());
@@ -60,6 +62,17 @@ export async function connectGrpc(options: GrpcConnectOptions): Promise<GrpcClie
       await connection.closed;
     },
   };
+}
+
+/** What is said before the server has proven who it is anybody may have said: it is no verdict on this device. */
+function unverified(failure: unknown): unknown {
+  const isVerdict =
+    isGatehouseError(failure, "quic.not-admitted") || isGatehouseError(failure, "certificate.expired");
+  if (!isVerdict) return failure;
+  return new GatehouseError("quic.closed", `the handshake was broken off: ${failure.message}`, {
+    hint: "check that this is the gatehouse's port, and what is between",
+    cause: failure,
+  });
 }
 
 function refusedWith(debugData: Uint8Array, closing: GrpcConnectOptions["closing"]): GatehouseError {

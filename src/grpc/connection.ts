@@ -66,7 +66,7 @@ export class GrpcConnection<Cause> {
     const session = performServerHandshake(socket, SESSION_OPTIONS);
     this.#session = session;
     this.closed = new Promise((resolve) => session.once("close", resolve));
-    this.#heartbeat = new Heartbeat(session, clock);
+    this.#heartbeat = new Heartbeat(session, { clock, end: () => this.abandon() });
     this.#idle = clock.setTimer(LIMITS.handshakeMs, () => this.#end());
     session.once("remoteSettings", () => this.#rest());
     session.on("stream", (stream, headers) => this.handle(() => this.#begin(stream, headers)));
@@ -105,6 +105,8 @@ export class GrpcConnection<Cause> {
   /** Ends it now, without a word. */
   abandon(): void {
     this.#session.destroy();
+    // A peer that keeps its side open would keep the session's socket, and with it a place.
+    this.#options.socket.destroy();
   }
 
   /** Tells whose bytes are being handled while `work` does. A bug of ours there costs this connection, not the process. */

@@ -17,7 +17,7 @@ const GOAWAY_BYTES_MAX = HEAD_BYTES + FIXED_BYTES + SENTENCE_BYTES_MAX;
 
 /**
  * Waits for it, and leaves all that has come to be read again. Answers the debug data of a refusal; undefined when the server
- * speaks HTTP/2. @throws quic.wrong-server, quic.closed, quic.not-admitted
+ * speaks HTTP/2. @throws quic.wrong-server, quic.closed, and what TLS says of this device's certificate
  */
 export async function refusalIn(socket: TLSSocket, address: TcpAddress): Promise<Buffer | undefined> {
   for (let seen = Buffer.alloc(0); ; ) {
@@ -37,6 +37,7 @@ function chunkOf(socket: TLSSocket, address: TcpAddress): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const settle = (run: () => void): void => {
       socket.off("readable", look);
+      socket.off("end", closed);
       socket.off("error", failed);
       socket.off("close", closed);
       run();
@@ -50,8 +51,9 @@ function chunkOf(socket: TLSSocket, address: TcpAddress): Promise<Buffer> {
     const closed = (): void =>
       settle(() =>
         reject(
-          new GatehouseError("quic.not-admitted", "the gatehouse ended the connection without a word", {
-            hint: "pair this device first: gatehouse pair join HOST:PORT",
+          // So does whoever breaks the connection in between: it is no verdict.
+          new GatehouseError("quic.closed", "the gatehouse ended the connection without a word", {
+            hint: "should it go on: compare the clocks of both machines, or pair this device anew",
           }),
         ),
       );

@@ -222,9 +222,23 @@ export class FakeGatehouse implements Dialer {
     return connection;
   }
 
-  link(): Promise<Link> {
+  /** One that nobody has dialled. */
+  connection(): FakeConnection {
+    const made = new FakeConnection(
+      false,
+      () => undefined,
+      (stream) => this.router.serve(stream, "device"),
+    );
+    made.open(false);
+    return made;
+  }
+
+  link(signal?: AbortSignal): Promise<Link> {
     const { clock, random } = this;
-    return Link.open({ dialer: this, clock, random, resumption: this.#resumption }, { timeoutMs: 1_000 });
+    return Link.open(
+      { dialer: this, clock, random, resumption: this.#resumption },
+      { timeoutMs: 1_000, signal },
+    );
   }
 
   async resumption(wanted: "ticket" | "no-ticket"): Promise<Resumption> {

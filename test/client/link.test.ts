@@ -154,6 +154,30 @@ describe("connecting", () => {
   });
 });
 
+it("what gave connecting up in time gives up nothing later", async () => {
+  const gatehouse = new FakeGatehouse(["open"]);
+  const controller = new AbortController();
+  await using link = await gatehouse.link(controller.signal);
+  await ping(gatehouse, link);
+  controller.abort();
+  expect(gatehouse.dials[0]?.signal.aborted).toBe(false);
+});
+
+it("of two connections that come up for one, one is kept", async () => {
+  const gatehouse = new FakeGatehouse(["open", "open"]);
+  await using link = await gatehouse.link();
+  gatehouse.clock.advance(5_000);
+  gatehouse.at(0).end(LOST);
+  const called = ping(gatehouse, link);
+  while (gatehouse.dials.length < 2) await Promise.resolve();
+  const { onBetter } = gatehouse.dials[1] ?? {};
+  const other = gatehouse.connection();
+  onBetter?.(other);
+  await called;
+  await settled();
+  expect([gatehouse.at(1), other].filter(({ isDisposed }) => isDisposed)).toHaveLength(1);
+});
+
 describe("a connection that the gatehouse ends because the certificate has run out", () => {
   const expired = failure("certificate.expired");
 

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { certificateFacts } from "../../src/certs/index.ts";
 import { connect, Device, METHODS, type Remote, Remotes } from "../../src/client/index.ts";
 import { renewalTime } from "../../src/client/renewal/renewal.ts";
-import { type Clock, systemClock, systemRandom, unixMs } from "../../src/core/index.ts";
+import { type Clock, GatehouseError, systemClock, systemRandom, unixMs } from "../../src/core/index.ts";
 import { homeLayout } from "../../src/files/index.ts";
 import { DeviceIdentity } from "../../src/identity/index.ts";
 import { times } from "../support/effort.ts";
@@ -308,9 +308,10 @@ describe("a device whose certificate has run out", () => {
     const answers: Answer[] = [];
     gatehouse.tamper = (answer) => {
       answers.push(answer);
-      throw new Error("the answer is kept");
+      throw new GatehouseError("device.revoked", "the answer is kept");
     };
-    await expect(command()).rejects.toMatchObject({ code: "rpc.internal" });
+    // Nobody has verified who said that.
+    await expect(command()).rejects.toMatchObject({ code: "certificate.expired" });
     const { renewal } = await stored();
     man.tamper = (answer, { nonce }) =>
       Buffer.from(nonce).equals(renewal?.nonce ?? nonce) ? (answers[0] ?? answer) : { ...answer, now: 0 };

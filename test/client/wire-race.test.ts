@@ -249,6 +249,11 @@ describe("of two wires", () => {
   });
 });
 
+it("where neither is served, or none of those that are wanted, fails at once", async () => {
+  const scene = new Scene({ quic: undefined, grpc: undefined, only: WHY.wished });
+  expect(await scene.outcome).toBe("quic.unreachable");
+});
+
 describe("early data", () => {
   it("goes at once, and TCP takes over when the handshake does not come", async () => {
     const scene = new Scene();

@@ -6,7 +6,7 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from "node:http2";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { createServer, type Server, type TLSSocket } from "node:tls";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { GatehouseError, LIMITS, systemClock, systemRandom } from "../../src/core/index.ts";
@@ -106,11 +106,27 @@ describe("a connection", () => {
     expect(await outcome(dial(await saying(bytes)))).toBe(code);
   });
 
-  it("that is ended without a word, whole or in the middle of one, was not let in", async () => {
-    expect(await outcome(dial(await saying(new Uint8Array(), "ends")))).toBe("quic.not-admitted");
+  it("that is ended without a word, whole or in the middle of one, is lost, and no verdict", async () => {
+    expect(await outcome(dial(await saying(new Uint8Array(), "ends")))).toBe("quic.closed");
     expect(await outcome(dial(await saying(goAway("device.revoked x").subarray(0, 15), "ends")))).toBe(
-      "quic.not-admitted",
+      "quic.closed",
     );
+  });
+
+  it.each([
+    ["access denied", 49],
+    ["certificate expired", 45],
+    ["unknown authority", 48],
+    ["no application protocol", 120],
+  ])("that somebody without a key ends with TLS's %s is lost, and no verdict", async (_what, alert) => {
+    const forger = createTcpServer((socket) => {
+      socket.on("error", () => undefined);
+      socket.once("data", () => socket.write(Buffer.from([0x15, 3, 3, 0, 2, 2, alert])));
+    });
+    forger.listen(0, "127.0.0.1");
+    await once(forger, "listening");
+    expect(await outcome(dial((forger.address() as AddressInfo).port))).toBe("quic.closed");
+    forger.close();
   });
 
   it("to a server that says nothing ends when its time is up, or when it is given up", async () => {
@@ -307,6 +323,48 @@ describe("a connection that stood", () => {
     expect(await client.connection.closed).toMatchObject({ code: "device.revoked", message: "gone" });
     expect(moves).toEqual(["going-away"]);
     expect(client.connection.isOpen).toBe(false);
+  });
+
+  it("lets its calls end when the server goes away, however long that takes", async () => {
+    const clock = new ManualClock();
+    let answer: (() => void) | undefined;
+    const { port, sessions } = await answering((stream) => {
+      answer = () => trailed(stream, pong, { "grpc-status": "0" });
+    });
+    const moves: string[] = [];
+    await using client = await dial(port, { clock, onMoveOn: (reason) => moves.push(reason) });
+    using caller = new Caller({ clock: systemClock, random: systemRandom });
+    const called = caller.unary(() => client.connection.openStream(), PING, {});
+    while (answer === undefined) await new Promise((resolve) => setImmediate(resolve));
+    sessions[0]?.close();
+    while (moves.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    for (let second = 0; second < 60; second += 1) clock.advance(1_000);
+    answer();
+    await expect(called).resolves.toBeDefined();
+  });
+
+  it("is closed at once, though a server that said goodbye reads nothing any more", async () => {
+    const { port, sessions } = await answering(() => undefined);
+    const client = await dial(port);
+    using caller = new Caller({ clock: systemClock, random: systemRandom });
+    const called = outcome(caller.unary(() => client.connection.openStream(), PING, {}) as never);
+    while (client.connection.traffic.sent === 0) await new Promise((resolve) => setImmediate(resolve));
+    sessions[0]?.close();
+    while (client.connection.isOpen) await new Promise((resolve) => setImmediate(resolve));
+    for (const socket of sockets) socket.pause();
+    await client[Symbol.asyncDispose]();
+    expect(await called).toBe("quic.closed");
+    expect(client.connection.streamCount).toBe(0);
+  });
+
+  it("forgets a call that is given up before the server had room for it", async () => {
+    const server: Http2SecureServer = createSecureServer({ ...tls(), settings: { maxConcurrentStreams: 0 } });
+    const port = await listening(server as unknown as Server);
+    await using client = await dial(port);
+    using caller = new Caller({ clock: systemClock, random: systemRandom });
+    const given = caller.unary(() => client.connection.openStream(), PING, {}, { timeoutMs: 50 });
+    expect(await outcome(given as never)).toBe("rpc.deadline");
+    expect(client.connection.streamCount).toBe(0);
   });
 
   it("is given up when the server answers no ping, and its calls with it", async () => {

@@ -5,6 +5,7 @@ import { createConnection } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { GatehouseError, LIMITS, silentLogger } from "../../src/core/index.ts";
+import { METHODS } from "../../src/gen/index.ts";
 import { type GrpcConnection, GrpcServer } from "../../src/grpc/index.ts";
 import { Router } from "../../src/rpc/index.ts";
 import { Endpoints } from "../quic/endpoints.ts";
@@ -131,6 +132,42 @@ describe("the gRPC server", () => {
     clock.advance(LIMITS.handshakeMs);
     await closed;
     expect(server.counters).toMatchObject({ handshakeTimeouts: 1, failedHandshakes: 0 });
+  });
+
+  it("leaves no place to who is put out and keeps its own side open", async () => {
+    const socket = connectTls({ host: "127.0.0.1", port: port(), ...tls(), ALPNProtocols: ["h2"] });
+    // What is not read does not end.
+    socket.pause();
+    socket.on("error", () => undefined);
+    await until(() => connections.length === 1);
+    const [connection] = connections;
+    connection?.close("gone", "out");
+    clock.advance(LIMITS.grpcLingerMs);
+    await connection?.closed;
+    expect(server.connectionCount).toBe(0);
+    socket.destroy();
+  });
+
+  it("lets calls under way end on a connection that has grown old", async () => {
+    let answer: (() => void) | undefined;
+    router.handle(
+      METHODS.Vault.Put,
+      () => new Promise((resolve) => (answer = () => resolve({ version: 1 }))),
+    );
+    const client = await session();
+    const tick = async (): Promise<void> => {
+      clock.advance(LIMITS.grpcPingMs);
+      if (client.closed) await new Promise((resolve) => setTimeout(resolve, 5));
+      else await call(client, {});
+    };
+    for (let ageMs = 0; ageMs < LIMITS.connectionAgeMs; ageMs += LIMITS.grpcPingMs) await tick();
+    const called = call(client, { ":path": METHODS.Vault.Put.path });
+    await until(() => answer !== undefined);
+    for (let count = 0; count < 4; count += 1) await tick();
+    expect(client.closed).toBe(true);
+    expect(client.destroyed).toBe(false);
+    answer?.();
+    expect(await called).toMatchObject({ grpcStatus: "0" });
   });
 
   it("hears nobody for a while from where too many handshakes have failed", async () => {

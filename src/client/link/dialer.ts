@@ -15,6 +15,7 @@ import {
   isCloseCause,
   NetworkWatch,
   type QuicClientConnection,
+  type QuicConnectOptions,
   udpNetwork,
 } from "../../quic/index.ts";
 import { parseAddress } from "../address.ts";
@@ -123,7 +124,7 @@ export class GatehouseDialer implements Dialer {
     const { tickets, clock, random, logger } = this.#parts;
     const { remote, trust } = this.#destination;
     let quic: QuicClientConnection | undefined;
-    quic = await connectQuic({
+    quic = await dialled({
       ...{ clock, random, logger, timeoutMs, signal, onMoveOn, ...resumption },
       tls: await trust.quic(),
       serverName: gatehouseHost(remote.gatehouseId),
@@ -163,6 +164,22 @@ export class GatehouseDialer implements Dialer {
     if (isOwnKey?.(spkiSha256) === false) throw notOurGatehouse();
   }
 }
+
+/** What ends a handshake before the server has proven who it is anybody may have said: it is no verdict on this device. */
+async function dialled(options: QuicConnectOptions): Promise<QuicClientConnection> {
+  try {
+    return await connectQuic(options);
+  } catch (failure) {
+    if (!VERDICTS.some((code) => isGatehouseError(failure, code))) throw failure;
+    const words = failure instanceof GatehouseError ? failure.message : "";
+    throw new GatehouseError("quic.closed", `the handshake was broken off: ${words}`, {
+      hint: "check that this is the gatehouse's port, and what is between",
+      cause: failure,
+    });
+  }
+}
+
+const VERDICTS = ["quic.not-admitted", "certificate.expired"] as const;
 
 /** What gRPC tells in a code and a sentence, with the hint that QUIC's close codes have. */
 export function closing(code: ErrorCode, sentence: string): GatehouseError {

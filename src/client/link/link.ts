@@ -65,12 +65,19 @@ export class Link implements AsyncDisposable {
   /** Connects once. @throws GatehouseError what the dialer throws; rpc.cancelled */
   static async open(options: LinkOptions, { timeoutMs, signal }: FirstDial): Promise<Link> {
     const link = new Link(options);
+    // Connecting may be given up by it, and nothing that comes later.
+    const connecting = new AbortController();
+    const giveUp = (): void => connecting.abort(signal?.reason);
+    signal?.addEventListener("abort", giveUp, { once: true });
+    if (signal?.aborted === true) giveUp();
     try {
-      link.#use(await link.#dial(timeoutMs, signal));
+      link.#use(await link.#dial(timeoutMs, connecting.signal));
       return link;
     } catch (failure) {
       await link[Symbol.asyncDispose]();
       throw failure;
+    } finally {
+      signal?.removeEventListener("abort", giveUp);
     }
   }
 
@@ -210,7 +217,11 @@ export class Link implements AsyncDisposable {
       const leftMs = Math.min(endsMs, this.#latestDeadlineMs()) - clock.monotonicMs();
       if (leftMs <= 0) throw last ?? closedHere();
       try {
-        this.#use(await this.#dial(Math.min(leftMs, LIMITS.handshakeMs)));
+        const lane = await this.#dial(Math.min(leftMs, LIMITS.handshakeMs));
+        const isThere = this.#lane?.isReady === true && this.#lane.connection.isOpen;
+        // Another one may have come up meanwhile.
+        if (isThere) this.#lanes.close(lane);
+        else this.#use(lane);
         return;
       } catch (failure) {
         last = failure;
@@ -326,7 +337,7 @@ export class Link implements AsyncDisposable {
     const before = this.#latest?.dialled.wire;
     this.#latest = lane;
     const { wire, reason } = lane.dialled;
-    if (wire !== before) this.#options.onWire?.({ wire, before, reason });
+    if (wire !== before) queueMicrotask(() => this.#options.onWire?.({ wire, before, reason }));
     // It may have died on the way here.
     if (this.#lanes.has(lane)) this.#lane = lane;
   }

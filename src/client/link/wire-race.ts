@@ -57,6 +57,7 @@ class WireRace {
     const { quic, only, udp } = this.#parts;
     return new Promise((resolve, reject) => {
       this.#options.signal.throwIfAborted();
+      if (quic === undefined && this.#parts.grpc === undefined) throw noWire();
       this.#settle = { resolve, reject };
       if (quic === undefined) {
         this.#why = only ?? WHY.absent;
@@ -65,9 +66,12 @@ class WireRace {
       }
       this.#startQuic(quic);
       this.#armGrpc();
-      void udp.hasFailed().then((hasFailed) => {
-        if (hasFailed && this.#settle !== undefined) this.#startGrpc();
-      });
+      udp.hasFailed().then(
+        (hasFailed) => {
+          if (hasFailed && this.#settle !== undefined) this.#startGrpc();
+        },
+        () => undefined,
+      );
     });
   }
 
@@ -129,7 +133,7 @@ class WireRace {
     if (wasHeard || isVerdict(failure) || this.#parts.grpc === undefined || this.#grpc?.state === "failed") {
       this.#grpc?.controller.abort();
       this.#headStart?.[Symbol.dispose]();
-      this.#settle?.reject(failure);
+      this.#fail(failure);
     } else this.#startGrpc();
   }
 
@@ -152,11 +156,10 @@ class WireRace {
     if (attempt.controller.signal.aborted) return;
     if (isVerdict(failure)) {
       this.#quic?.controller.abort();
-      this.#settle?.reject(failure);
+      this.#headStart?.[Symbol.dispose]();
+      this.#fail(failure);
     } else if (this.#quic === undefined || this.#quic.state === "failed") {
-      this.#settle?.reject(
-        this.#quic === undefined || isUnsupported(this.#failure) ? failure : this.#failure,
-      );
+      this.#fail(this.#quic === undefined || isUnsupported(this.#failure) ? failure : this.#failure);
     }
   }
 
@@ -207,6 +210,11 @@ class WireRace {
     return onWire;
   }
 
+  #fail(failure: unknown): void {
+    this.#settle?.reject(failure);
+    this.#settle = undefined;
+  }
+
   /** To whoever waits for a first connection, or to the link, which has one. */
   #offer(dialled: OnWire, reason: string): void {
     dialled.reason = reason;
@@ -228,6 +236,12 @@ const PROBE = {
   resumption: { session: undefined, rttMs: undefined },
   timeoutMs: LIMITS.handshakeMs,
 } as const;
+
+function noWire(): GatehouseError {
+  return new GatehouseError("quic.unreachable", "the gatehouse does not serve the wire that was asked for", {
+    hint: "leave the wire open: whichever gets through is taken then",
+  });
+}
 
 /** On one port may be what is not on the other. */
 const UNSURE_OF = new Set(["quic.wrong-server", "quic.bad-address"]);

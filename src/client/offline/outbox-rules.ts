@@ -22,6 +22,8 @@ const LATER = new Set<ErrorCode>([
   ...(["quic.unreachable", "quic.timed-out", "quic.closed", "quic.limit"] as const),
   // Somebody else answers at its address: another network's machine, say.
   "quic.wrong-server",
+  // Anybody on the link may say so, and it may pass: the certificate is renewed, the device readmitted.
+  ...(["quic.not-admitted", "certificate.expired", "certificate.untrusted"] as const),
   ...(["rpc.deadline", "rpc.draining", "rpc.too-early", "rpc.rate-limited", "rpc.overloaded"] as const),
   // Of this home, not of the gatehouse.
   ...(["file.io", "file.damaged", "home.bad-permissions"] as const),

@@ -155,21 +155,27 @@ async function askOnTime(wish: RenewalWish, renewal: Renewal): Promise<Answered 
   }
 }
 
-/** With a certificate that has run out. */
+/**
+ * With a certificate that has run out, of a server that is not verified: nothing it says is believed but a signed answer. Were
+ * it told as the gatehouse's word, whoever is on the link could have this device take itself for revoked.
+ */
 async function askLate(wish: RenewalWish, renewal: Renewal): Promise<Answered | Unfit> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       await using connection = await dial("danger-any-key", renewal);
       return await askOver(connection, wish, renewal);
     } catch (failure) {
-      if (!REFUSED.some((code) => isGatehouseError(failure, code))) throw failure;
+      if (UNHEARD.some((code) => isGatehouseError(failure, code))) throw failure;
       if (attempt === LATE_ATTEMPTS) throw expired(renewal.remote, failure);
     }
   }
 }
 
-/** What TLS, or the gatehouse after it, says of a certificate that has run out. */
-const REFUSED = ["certificate.expired", "certificate.untrusted", "quic.not-admitted"] as const;
+/** Nobody was there, or nobody was to be asked any more. */
+const UNHEARD = [
+  ...(["quic.unreachable", "quic.timed-out", "quic.bad-address", "quic.unsupported-platform"] as const),
+  ...(["rpc.cancelled", "rpc.deadline", "rpc.draining", "file.io", "identity.damaged"] as const),
+] as const;
 
 async function askOver(
   connection: PlainConnection,
