@@ -97,15 +97,16 @@ export class FrontDoor implements AsyncDisposable {
     this.#isClosed = true;
     const draining = this.#drain();
     await this.#turn.catch(() => undefined);
-    await draining;
+    // The last answers get some time to leave: a connection's end would overtake them.
+    if (await draining) await pause(LIMITS.sealLingerMs, this.#parts.clock);
     await this.doors[Symbol.asyncDispose]();
     await this.#side?.[Symbol.asyncDispose]();
   }
 
-  async #drain(): Promise<void> {
+  async #drain(): Promise<boolean> {
     this.openSide?.pairing[Symbol.dispose]();
     this.doors.announceShutdown();
-    await this.openSide?.drain();
+    return (await this.openSide?.drain()) ?? false;
   }
 
   async #begin(start: "open" | "sealed"): Promise<void> {

@@ -52,7 +52,7 @@ export class OpenSide implements Side, AsyncDisposable {
   readonly #door: Door;
   readonly #certificates: OwnCertificates;
   readonly #ca: DeviceCa;
-  #draining: Promise<void> | undefined;
+  #draining: Promise<boolean> | undefined;
 
   private constructor(
     parts: OpenSideParts,
@@ -134,8 +134,8 @@ export class OpenSide implements Side, AsyncDisposable {
     return this.#door.admitDevice(handshake);
   }
 
-  /** No pairing, no new calls; those in flight get 5 s. Whoever asks again waits for the same end. */
-  drain(): Promise<void> {
+  /** No pairing, no new calls; those in flight get 5 s: answers whether there were any. Whoever asks again waits for the same end. */
+  drain(): Promise<boolean> {
     this.pairing[Symbol.dispose]();
     this.#draining ??= this.#door.router.drain(LIMITS.drainMs);
     return this.#draining;

@@ -183,6 +183,11 @@ export class GrpcConnection<Cause> {
     this.#heartbeat[Symbol.dispose]();
     this.#idle?.[Symbol.dispose]();
     this.#linger?.[Symbol.dispose]();
+    // The session is gone; its socket would wait for a peer that keeps its own side open.
+    const { socket, clock } = this.#options;
+    if (socket.destroyed) return;
+    const timer = clock.setTimer(LIMITS.grpcLingerMs, () => socket.destroy());
+    socket.once("close", () => timer[Symbol.dispose]());
   }
 }
 

@@ -86,14 +86,14 @@ export class Router<Peer> implements AsyncDisposable {
 
   /**
    * Refuses new calls (`rpc.draining`) and waits for those in flight; after `limitMs` they are ended with
-   * the same code. For good: a router does not come back.
+   * the same code. For good: a router does not come back. Answers whether there were any: then answers have just been sent.
    */
-  async drain(limitMs: number = LIMITS.drainMs): Promise<void> {
+  async drain(limitMs: number = LIMITS.drainMs): Promise<boolean> {
     this.#isDraining = true;
-    if (this.#calls.size === 0) return;
+    if (this.#calls.size === 0) return false;
     if (limitMs <= 0) {
       this.#endAll();
-      return;
+      return true;
     }
     const idle = new Promise<void>((resolve) => {
       this.#onIdle = resolve;
@@ -102,6 +102,7 @@ export class Router<Peer> implements AsyncDisposable {
     const tick = this.#deadlines.add(limit, this.#deadlines.nowMs() + limitMs);
     await idle;
     this.#deadlines.remove(limit, tick);
+    return true;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
