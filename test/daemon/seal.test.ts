@@ -8,6 +8,7 @@ import { Daemon, type DaemonOptions, initHome } from "../../src/daemon/index.ts"
 import { openStorage } from "../../src/daemon/storage.ts";
 import { homeLayout } from "../../src/files/index.ts";
 import { generateRecoveryKey, passphraseProvider } from "../../src/keystore/index.ts";
+import { times } from "../support/effort.ts";
 
 const { Health, Seal, Vault } = METHODS;
 const effects = { clock: systemClock, random: systemRandom, logger: silentLogger };
@@ -87,6 +88,9 @@ async function audited(): Promise<readonly string[]> {
   }
   return lines;
 }
+
+/** Of a file of some hundred bytes; each look at a damaged one starts a gatehouse. */
+const STEP = times({ short: 67, long: 7 });
 
 describe("a sealed gatehouse", () => {
   it("answers Health and Unseal to its owner, and of everything else that it is sealed", async () => {
@@ -225,11 +229,11 @@ describe("starting sealed", () => {
     await daemon[Symbol.asyncDispose]();
     const path = homeLayout(home).doorFile;
     const whole = readFileSync(path);
-    for (let length = 0; length < whole.length; length += 7) {
+    for (let length = 0; length < whole.length; length += STEP) {
       writeFileSync(path, whole.subarray(0, length));
       expect(await code(start({ start: "sealed" }))).toBe("boot.damaged");
     }
-    for (let offset = 0; offset < whole.length; offset += 7) {
+    for (let offset = 0; offset < whole.length; offset += STEP) {
       const flipped = Buffer.from(whole);
       flipped[offset] = (flipped[offset] ?? 0) ^ 0x10;
       writeFileSync(path, flipped);
