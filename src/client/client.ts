@@ -116,8 +116,8 @@ export class Client extends Stubbed implements AsyncDisposable {
    * One request, one response. A call that a lost connection took along is sent again on the next one, under the same
    * request id and within its time: it has no side effects, or the gatehouse knows the id and does nothing twice.
    *
-   * So is a call that the gatehouse turned away with a time to come back at (`retryAfterMs` of `rpc.rate-limited`,
-   * `rpc.overloaded` and `vault.*`): after that time, three times at most, and only when its own time is not up before;
+   * So is a call that the gatehouse turned away with a time to come back at (`retryAfterMs` of `rpc.rate-limited`
+   * and `rpc.overloaded`): after that time, three times at most, and only when its own time is not up before;
    * else the error is told at once. `retry: "never"` turns all of that off.
    *
    * @throws GatehouseError what the gatehouse answered, `rpc.deadline`, `rpc.cancelled`, why the gatehouse let this device

@@ -2,7 +2,7 @@
 import { type Clock, type ErrorCode, type GatehouseError, LIMITS } from "../core/index.ts";
 import type { MayRepeat, PendingCall } from "../rpc/index.ts";
 
-/** Said before anything of the call was done. */
+/** Said before anything of the call was done. Not `vault.unseal-limited`: whoever typed a wrong key wants to hear of it. */
 const TURNED_AWAY = new Set<ErrorCode>(["rpc.rate-limited", "rpc.overloaded"]);
 
 /**
@@ -24,5 +24,5 @@ export function honouringRetryAfter(mayRepeat: MayRepeat, clock: Clock): MayRepe
 
 /** Undefined when `failure` does not say so, or may come from something that was done in part. */
 function retryAfterMsOf({ code, retryAfterMs }: GatehouseError): number | undefined {
-  return TURNED_AWAY.has(code) || code.startsWith("vault.") ? retryAfterMs : undefined;
+  return TURNED_AWAY.has(code) ? retryAfterMs : undefined;
 }

@@ -31,7 +31,7 @@ function put(gatehouse: FakeGatehouse, link: Link, options: CallOptions = {}) {
 }
 
 describe("a call that is turned away for a while", () => {
-  it.each(["rpc.rate-limited", "rpc.overloaded", "vault.unseal-limited"] as const)(
+  it.each(["rpc.rate-limited", "rpc.overloaded"] as const)(
     "with %s is sent again when that is over, and not before, under its request id",
     async (code) => {
       const gatehouse = new FakeGatehouse(["open"]);
@@ -51,6 +51,14 @@ describe("a call that is turned away for a while", () => {
       expect(gatehouse.requestIds).toHaveLength(3);
     },
   );
+
+  it("after a wrong key is told at once: whoever typed it does not want to wait for that", async () => {
+    const gatehouse = new FakeGatehouse(["open"]);
+    await using link = await gatehouse.link();
+    gatehouse.refusals = [later("vault.unseal-limited", 10)];
+    expect(await put(gatehouse, link).outcome).toBe("vault.unseal-limited");
+    expect(gatehouse.requestIds).toHaveLength(1);
+  });
 
   it("is told the fourth time", async () => {
     const gatehouse = new FakeGatehouse(["open"]);
