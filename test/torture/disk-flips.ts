@@ -48,7 +48,7 @@ export interface FlipsFigures {
  */
 const MADE_ANEW = [
   ...[/^door$/, /^identity\/(key-dir|owner)\.json$/, /^lock$/],
-  ...[/^tickets\//, /^keys\/.*\.mark$/],
+  ...[/^tickets\//, /^keys\/.*\.mark$/, /^requests$/],
 ];
 
 const TOLD_EVERY = 5_000;
