@@ -44,7 +44,7 @@ export interface FlipsFigures {
 /**
  * What a changed bit costs nothing in: `door` and `identity/key-dir.json` are written anew whenever the vault is open (a sealed
  * start refuses the door, as the in-process part shows), `identity/owner.json` when it does not read, `lock` only tells who
- * holds it, a ticket that does not open costs a round trip, and a mark that says something else holds devices back.
+ * holds it, a ticket that does not open costs a round trip, recorded requests that do not are begun anew, and a mark that says something else holds devices back.
  */
 const MADE_ANEW = [
   ...[/^door$/, /^identity\/(key-dir|owner)\.json$/, /^lock$/],
