@@ -46,7 +46,8 @@ export default defineConfig(({ mode }) => {
       pool: "forks",
       // As `gatehouse serve` sets them for itself.
       execArgv: ["--no-turbo-inline-js-wasm-calls", "--wasm-tiering-budget=300000000"],
-      maxWorkers: 2,
+      // On two cores: tests that wait for children, clocks and disks leave room for a third.
+      maxWorkers: 3,
       testTimeout: 60_000,
       hookTimeout: 60_000,
       projects: [
